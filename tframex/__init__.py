@@ -1,0 +1,112 @@
+"""TFrameX: models, agents and systems on a vLLM or OpenAI-compatible chat endpoint, fast and dependable.
+
+The names here are asynchronous; `tframex.sync` has the same ones to use without `await`. They are imported when they are
+first used: `import tframex` alone costs a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tframex.agents import BaseAgent, BasicAgent, ContextAgent
+    from tframex.chunking import Chunk, chunk_text
+    from tframex.errors import (
+        AuthenticationError,
+        ChunkingError,
+        ConfigurationError,
+        ContextLengthError,
+        LocalServerError,
+        ModelConnectionError,
+        ModelError,
+        ModelNotFoundError,
+        ModelStatusError,
+        ModelTimeoutError,
+        OutputError,
+        PartialFailureError,
+        RateLimitError,
+        ResponseFormatError,
+        StreamInterruptedError,
+        TFrameXError,
+        WrongLoopError,
+    )
+    from tframex.local import LocalServer
+    from tframex.model import BaseModel, Choice, Completion, Delta, Timings, ToolCall, Usage, VLLMModel
+    from tframex.systems import BaseSystem, ChainOfAgents, MultiCallSystem, Progress, ProgressCallback
+    from tframex.tokens import TiktokenCounter, TokenCounter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AuthenticationError",
+    "BaseAgent",
+    "BaseModel",
+    "BaseSystem",
+    "BasicAgent",
+    "ChainOfAgents",
+    "Choice",
+    "Chunk",
+    "ChunkingError",
+    "Completion",
+    "ConfigurationError",
+    "ContextAgent",
+    "ContextLengthError",
+    "Delta",
+    "LocalServer",
+    "LocalServerError",
+    "ModelConnectionError",
+    "ModelError",
+    "ModelNotFoundError",
+    "ModelStatusError",
+    "ModelTimeoutError",
+    "MultiCallSystem",
+    "OutputError",
+    "PartialFailureError",
+    "Progress",
+    "ProgressCallback",
+    "RateLimitError",
+    "ResponseFormatError",
+    "StreamInterruptedError",
+    "TFrameXError",
+    "TiktokenCounter",
+    "Timings",
+    "TokenCounter",
+    "ToolCall",
+    "Usage",
+    "VLLMModel",
+    "WrongLoopError",
+    "__version__",
+    "chunk_text",
+]
+
+_MODULES = {
+    "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
+    "tframex.chunking": ("Chunk", "chunk_text"),
+    "tframex.local": ("LocalServer",),
+    "tframex.model": (
+        "BaseModel",
+        "Choice",
+        "Completion",
+        "Delta",
+        "Timings",
+        "ToolCall",
+        "Usage",
+        "VLLMModel",
+    ),
+    "tframex.systems": ("BaseSystem", "ChainOfAgents", "MultiCallSystem", "Progress", "ProgressCallback"),
+    "tframex.tokens": ("TiktokenCounter", "TokenCounter"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME.get(name, "tframex.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

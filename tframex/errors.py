@@ -1,0 +1,184 @@
+"""Every error TFrameX raises.
+
+    TFrameXError
+    ├── ConfigurationError (also ValueError)    a bad argument or setting, found before any request
+    ├── ModelError                              .model_id .partial
+    │   ├── ModelConnectionError                the endpoint could not be reached, or went away
+    │   │   └── ModelTimeoutError               .phase
+    │   ├── ModelStatusError                    .status_code .body
+    │   │   ├── AuthenticationError
+    │   │   ├── ModelNotFoundError
+    │   │   ├── RateLimitError                  .retry_after
+    │   │   └── ContextLengthError
+    │   ├── ResponseFormatError                 the endpoint does not speak the Chat Completions stream
+    │   ├── StreamInterruptedError              an answer broke off and could not be continued
+    │   └── WrongLoopError
+    ├── ChunkingError
+    ├── OutputError                             .path
+    ├── LocalServerError
+    └── PartialFailureError                     .results .errors
+
+A message says what happened, the likely cause and what to do. The original exception is always on `__cause__`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+__all__ = [
+    "AuthenticationError",
+    "ChunkingError",
+    "ConfigurationError",
+    "ContextLengthError",
+    "LocalServerError",
+    "ModelConnectionError",
+    "ModelError",
+    "ModelNotFoundError",
+    "ModelStatusError",
+    "ModelTimeoutError",
+    "OutputError",
+    "PartialFailureError",
+    "RateLimitError",
+    "ResponseFormatError",
+    "StreamInterruptedError",
+    "TFrameXError",
+    "WrongLoopError",
+]
+
+
+class TFrameXError(Exception):
+    """Base of every error that TFrameX raises."""
+
+
+class ConfigurationError(TFrameXError, ValueError):
+    """An argument, option or environment variable is missing or wrong; nothing was sent."""
+
+
+class ModelError(TFrameXError):
+    """A call to a model failed.
+
+    Attributes:
+        model_id: Which model it was.
+        partial: The text that had arrived before the failure; empty if none had.
+    """
+
+    def __init__(self, message: str, *, model_id: str = "", partial: str = "") -> None:
+        super().__init__(message)
+        self.model_id = model_id
+        self.partial = partial
+
+
+class ModelConnectionError(ModelError):
+    """The endpoint could not be reached, or closed the connection before it answered."""
+
+
+class ModelTimeoutError(ModelConnectionError):
+    """A time limit passed.
+
+    Attributes:
+        phase: Which limit: `"connect"`, `"first_token"`, `"idle"` or `"total"`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model_id: str = "",
+        partial: str = "",
+        phase: Literal["connect", "first_token", "idle", "total"] = "idle",
+    ) -> None:
+        super().__init__(message, model_id=model_id, partial=partial)
+        self.phase = phase
+
+
+class ModelStatusError(ModelError):
+    """The endpoint answered with an error.
+
+    Attributes:
+        status_code: The HTTP status, or the `code` of an error event inside a stream.
+        body: What the endpoint said: a parsed JSON value, text, or None.
+        retry_after: Seconds the endpoint asked to wait before another try, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model_id: str = "",
+        partial: str = "",
+        status_code: int = 0,
+        body: object = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, model_id=model_id, partial=partial)
+        self.status_code = status_code
+        self.body = body
+        self.retry_after = retry_after
+
+
+class AuthenticationError(ModelStatusError):
+    """The endpoint refused the API key (401 or 403)."""
+
+
+class ModelNotFoundError(ModelStatusError):
+    """The endpoint does not serve this model, or the URL is not its API (404)."""
+
+
+class RateLimitError(ModelStatusError):
+    """The endpoint refused the request because of too many requests (429)."""
+
+
+class ContextLengthError(ModelStatusError):
+    """The request does not fit into the model's context window."""
+
+
+class ResponseFormatError(ModelError):
+    """The endpoint answered with something that is not a Chat Completions stream."""
+
+
+class StreamInterruptedError(ModelError):
+    """An answer broke off and could not be continued; `partial` has the text so far."""
+
+
+class WrongLoopError(ModelError):
+    """A model was used from a second event loop while its first one is still alive."""
+
+
+class ChunkingError(TFrameXError):
+    """The prompt and the answer leave no room for any of the text."""
+
+
+class OutputError(TFrameXError):
+    """A file could not be written.
+
+    Attributes:
+        path: The file or folder.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class LocalServerError(TFrameXError):
+    """The embedded model server could not be started, or died."""
+
+
+class PartialFailureError(TFrameXError):
+    """Some of several calls failed; what the others returned is kept.
+
+    Attributes:
+        results: What succeeded, by name.
+        errors: What failed, by name.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        results: dict[str, Any] | None = None,
+        errors: dict[str, Exception] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.results = results or {}
+        self.errors = errors or {}
