@@ -1,0 +1,100 @@
+"""Files that are whole or not there."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tframex.errors import OutputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["PartialFile", "make_folder"]
+
+
+class PartialFile:
+    """A text file that grows as `PATH.partial` and gets its name when it is whole.
+
+    A reader can follow the partial file: every write reaches it at once. Without `finish` the partial file stays as it
+    is and an older file at the path is untouched.
+
+    Args:
+        path: The final file; missing folders are made.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.partial = self.path.with_name(f"{self.path.name}.partial")
+
+    def __enter__(self) -> Self:
+        if self.path.is_dir():
+            raise OutputError(f"cannot write {self.path}: it is a folder; give the name of a file", path=str(self.path))
+        make_folder(self.path.parent)
+        with self._reported():
+            # Newlines are written as they came: "\r\n" of a model is part of its answer.
+            self._file = self.partial.open("w", encoding="utf-8", newline="", errors="surrogatepass")
+        return self
+
+    def write(self, text: str) -> None:
+        """Append text."""
+        with self._reported():
+            self._file.write(text)
+            self._file.flush()
+
+    def finish(self) -> None:
+        """Give the file its name; it is on disk before it replaces an older one."""
+        with self._reported():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            os.replace(self.partial, self.path)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        # After a failed write closing fails as well, for the same reason, which has been reported.
+        with suppress(OSError):
+            self._file.close()
+
+    def _reported(self) -> _Reported:
+        return _Reported(self.path)
+
+
+class _Reported:
+    """Turns an `OSError` into an `OutputError` that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if isinstance(exc, OSError):
+            raise OutputError(
+                f"cannot write {self._path}: {exc.strerror or exc}. Check that the folder exists and is writable, and "
+                "that the disk is not full.",
+                path=str(self._path),
+            ) from exc
+
+
+def make_folder(path: str | Path) -> Path:
+    """Make a folder and those above it.
+
+    Raises:
+        OutputError: A file is in the way, or the folder cannot be made.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"cannot use {path} as a folder: it is a file", path=str(path))
+    with _Reported(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
