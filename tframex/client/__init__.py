@@ -1,0 +1,1 @@
+"""The official `openai` clients, made fast and dependable."""

@@ -1,0 +1,147 @@
+"""Sends what an `Exchange` asks for and feeds it what comes back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from tframex._concurrency import closing
+from tframex.client._clock import ReadClock, read_clock
+from tframex.client._exchange import Event, Exchange, Step
+from tframex.client._failures import timed_out, translate
+from tframex.client._request import ChatRequest
+from tframex.errors import ModelError
+
+if TYPE_CHECKING:
+    import openai
+
+__all__ = ["Clocks", "Endpoint", "drive"]
+
+# What may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
+_EPILOGUE = 5.0
+_DRAIN = 1.0
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go, and how errors call it."""
+
+    client: openai.AsyncOpenAI
+    model_id: str
+    url: str
+    secret: str = ""
+
+    def translate(self, exc: Exception) -> ModelError:
+        """The `ModelError` for an exception of a request to this endpoint."""
+        if isinstance(exc, ModelError):
+            return exc
+        error = translate(exc, model_id=self.model_id, url=self.url, secret=self.secret)
+        error.__cause__ = exc
+        return error
+
+    async def owner(self) -> str:
+        """Who serves the first model of the list; empty if the endpoint does not say."""
+        try:
+            with anyio.fail_after(10):
+                models = await self.client.models.list()
+            return models.data[0].owned_by or "" if models.data else ""
+        except Exception:
+            return ""
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Time limits in seconds; None is no limit."""
+
+    first_token: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+
+async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> AsyncGenerator[list[Event], None]:
+    """The events of one answer, as many at once as each network read brought.
+
+    Raises:
+        ModelError: The answer is not whole and could not be made so.
+    """
+    clock = read_clock()
+    end = clock.now() + _or_inf(clocks.total)
+    step: Step | None = exchange.first()
+    try:
+        while step is not None:
+            if step.delay:
+                # A wait that the total limit would cut short is not begun in vain: the deadline is checked below.
+                await anyio.sleep(min(step.delay, max(0.0, end - clock.now())))
+            if step.kind == "probe":
+                step = exchange.probed(await endpoint.owner())
+                continue
+            error: ModelError | None = None
+            deadline = min(end, clock.now() + _or_inf(clocks.first_token))
+            try:
+                async with _response(endpoint.client, step.request, deadline - clock.now()) as response:
+                    exchange.opened(response.headers)
+                    async with closing(response.iter_bytes()) as body:
+                        while not exchange.done:
+                            try:
+                                data = await clock.next(body, deadline)
+                            except StopAsyncIteration:
+                                break
+                            if events := exchange.feed(data):
+                                yield events
+                                # The reader's own time does not count.
+                                idle = _EPILOGUE if exchange.whole else _or_inf(clocks.idle)
+                                deadline = min(end, clock.now() + idle)
+                        if exchange.done:
+                            await _drain(body, clock)
+            except TimeoutError as exc:
+                error = _timeout(exchange, clocks, over=clock.now() >= end, model_id=endpoint.model_id)
+                error.__cause__ = exc
+            except Exception as exc:
+                error = endpoint.translate(exc)
+            step = exchange.ended(error)
+        if tail := exchange.tail():
+            yield tail
+    finally:
+        clock.close()
+
+
+@asynccontextmanager
+async def _response(client: openai.AsyncOpenAI, request: ChatRequest, seconds: float) -> AsyncIterator[Any]:
+    resource = client.chat.completions if request.prompt is None else client.completions
+    manager: Any = resource.with_streaming_response.create(**request.keywords())
+    with anyio.fail_after(None if seconds == math.inf else max(0.0, seconds)):
+        response = await manager.__aenter__()
+    try:
+        yield response
+    finally:
+        # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
+        # also, and above all, when this task has been cancelled.
+        with anyio.CancelScope(shield=True):
+            await manager.__aexit__(None, None, None)
+
+
+async def _drain(body: AsyncIterator[bytes], clock: ReadClock) -> None:
+    """Read what is left after `[DONE]`, so that the connection can be used again."""
+    deadline = clock.now() + _DRAIN
+    try:
+        while True:
+            await clock.next(body, deadline)
+    except (StopAsyncIteration, TimeoutError):
+        pass
+
+
+def _timeout(exchange: Exchange, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:
+    if over:
+        return timed_out("total", model_id=model_id, seconds=clocks.total)
+    if exchange.events:
+        return timed_out("idle", model_id=model_id, seconds=clocks.idle)
+    return timed_out("first_token", model_id=model_id, seconds=clocks.first_token)
+
+
+def _or_inf(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds

@@ -1,0 +1,389 @@
+"""One answer, over as many requests as it takes.
+
+This is the resume ladder as a state machine without I/O: bytes and failures go in, chunks and the next request come
+out. A driver of either colour does the sending (`_drive.py`).
+
+1. Nothing was handed out: send the same request again, if the failure is transient.
+2. Something was: continue token-exactly, else with `continue_final_message`; where nobody has seen the text yet, start
+   over; else give up with the text so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import msgspec
+import tenacity
+
+from tframex._logging import get_logger
+from tframex._retry import DEFAULT_WAIT, RetryBudget, is_transient, seconds_to_wait
+from tframex._sse import EventTooLargeError, SSEDecoder
+from tframex._types import ResumeMode
+from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage, decode_chunk
+from tframex.client._abilities import Abilities
+from tframex.client._failures import error_from_body, interrupted, started_over, stream_cut, unreadable
+from tframex.client._received import Received
+from tframex.client._request import ChatRequest
+from tframex.client._splice import Splice, StartedOverError
+from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
+
+__all__ = ["Event", "Exchange", "Step"]
+
+log = get_logger("tframex.client")
+
+_HEAD = 300
+# Below this, a restarted answer cannot be told from a continued one.
+_VERIFIABLE = 8
+
+
+class Event(NamedTuple):
+    """One chunk, and the JSON it came in (empty for a chunk that was changed or made here)."""
+
+    chunk: Chunk
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next: wait, then send a request, or first ask the endpoint what it is.
+
+    Attributes:
+        kind: How the request relates to the answer.
+        request: What to send.
+        delay: Seconds to wait before.
+    """
+
+    kind: Literal["fresh", "tokens", "continue", "probe"]
+    request: ChatRequest
+    delay: float = 0.0
+
+
+class Exchange:
+    """The state of one answer.
+
+    Args:
+        request: What the user asks.
+        abilities: What is known of the endpoint; corrected here when it turns out wrong.
+        budget: The retries that the whole model has left.
+        model_id: For error messages.
+        max_retries: How many requests in a row may fail without bringing anything.
+        resume: Whether a broken answer is continued.
+        restartable: Whether nobody has seen the text yet, so that starting over is allowed.
+        wait: How long to wait between requests.
+    """
+
+    def __init__(
+        self,
+        request: ChatRequest,
+        *,
+        abilities: Abilities,
+        budget: RetryBudget,
+        model_id: str,
+        max_retries: int = 2,
+        resume: ResumeMode = "auto",
+        restartable: bool = False,
+        wait: tenacity.wait.wait_base = DEFAULT_WAIT,
+    ) -> None:
+        self.request = request
+        self.received = Received()
+        self.retries = 0
+        self.resumes = 0
+        self.restarts = 0
+        self.done = False
+        self.whole = False
+        self._inferred = False
+        self._abilities = abilities
+        self._budget = budget
+        self._model_id = model_id
+        self._max_retries = max_retries
+        self._resume = resume
+        self._restartable = restartable
+        self._wait = wait
+        self._fruitless = 0
+        self._spent: list[ChunkUsage] = []
+        self._tail: list[Event] = []
+        self._choices = request.options.get("n") or 1
+        self._step = Step("fresh", request)
+        self._begin(self._step)
+
+    # -- one request ---------------------------------------------------------------------------------------------
+
+    def first(self) -> Step:
+        """The first request."""
+        if self._abilities.token_ids and self._resume == "auto" and self.request.allows_token_ids:
+            self._begin(Step("fresh", self.request.asking_for_token_ids()))
+        return self._step
+
+    def opened(self, headers: Mapping[str, str]) -> None:
+        """Note the headers of a successful response."""
+        self._abilities.learn_from_headers(headers)
+        content_type = headers.get("content-type", "")
+        self._is_stream = not content_type.startswith(("text/html", "application/json"))
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take bytes of the body and return the chunks that are new to the reader.
+
+        Raises:
+            ModelStatusError: The endpoint reported an error inside the stream.
+            ResponseFormatError: The bytes are not a Chat Completions stream.
+        """
+        if len(self._head) < _HEAD:
+            self._head += data[: 65536 if not self._is_stream else _HEAD]
+        if not self._is_stream:
+            return []
+        events: list[Event] = []
+        try:
+            for item in self._decoder.feed(data):
+                if item.startswith(b"[DONE]"):
+                    self.done = True
+                    break
+                chunk = decode_chunk(item)
+                if chunk.error is not None:
+                    if self.whole:
+                        break
+                    raise error_from_body(chunk.error, model_id=self._model_id)
+                self._take(chunk, item, events)
+        except StartedOverError as exc:
+            raise started_over(model_id=self._model_id) from exc
+        except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise unreadable(self._head, model_id=self._model_id, partial=self.received.text, why=str(exc)) from exc
+        return events
+
+    def _take(self, chunk: Chunk, data: bytes, events: list[Event]) -> None:
+        received = self.received
+        self.events += 1
+        if self.events == 1:
+            self._abilities.learn_from_chunk(chunk)
+            if isinstance(chunk.prompt_token_ids, list) and received.prompt_token_ids is None:
+                received.prompt_token_ids = chunk.prompt_token_ids
+        if self._splice is not None:
+            if not self._join(chunk, self._splice):
+                return
+            data = b""
+        received.note(chunk)
+        if len(received.finish_reasons) >= self._choices:
+            self.whole = True
+        events.append(Event(chunk, data))
+
+    def _join(self, chunk: Chunk, splice: Splice) -> bool:
+        """Make a chunk of a continuation one of the answer; False if nothing of it is left."""
+        news = chunk.usage is not None
+        for choice in chunk.choices or ():
+            delta = choice.delta = choice.delta or ChunkDelta()
+            if choice.text is not None:
+                delta.content = choice.text
+            thought = delta.reasoning or delta.reasoning_content
+            delta.reasoning_content = None
+            if self.received.phase == "content" and thought:
+                # With a reasoning parser the continuation of the content arrives as reasoning.
+                delta.content, delta.reasoning = f"{thought}{delta.content or ''}", None
+            elif thought:
+                delta.reasoning = splice.feed(thought)
+            if delta.content:
+                delta.content = splice.feed(delta.content)
+            if choice.finish_reason and (held := splice.finish()):
+                delta.content = held + (delta.content or "")
+            news = news or bool(delta.content or delta.reasoning or delta.tool_calls or choice.finish_reason)
+        return news
+
+    # -- its end -------------------------------------------------------------------------------------------------
+
+    def ended(self, error: ModelError | None) -> Step | None:
+        """Note that a request has ended, by itself (None) or by a failure, and say what to send next.
+
+        Returns:
+            The next step, or None: the answer is whole.
+
+        Raises:
+            ModelError: The answer is not whole and nothing can be done about it.
+        """
+        if self.whole and (error is not None or self._usage_agrees()):
+            self._budget.success()
+            return None
+        if error is None:
+            error = self._what_was_wrong()
+        self._spend()
+        self.whole = False
+        if not error.partial:
+            error.partial = self.received.text
+        kind = self._step.kind
+        if kind in ("tokens", "continue") and (isinstance(error.__cause__, StartedOverError) or _refused(error)):
+            log.info("continuation refused", step=kind, model=self._model_id, error=str(error))
+            self._refuse(kind)
+            return self._next(error, 0.0)
+        if not self._may_retry(error):
+            raise self._final(error)
+        delay = seconds_to_wait(self._wait, max(1, self._fruitless), error)
+        return self._next(error, delay)
+
+    def probed(self, owner: str) -> Step | None:
+        """Note who serves the model (an empty string if it did not say), and say what to send."""
+        self._abilities.learn_from_owner(owner)
+        assert self._broken_by is not None
+        return self._next(self._broken_by, 0.0)
+
+    def tail(self) -> list[Event]:
+        """Chunks that follow from the end of the answer, not from bytes."""
+        tail, self._tail = self._tail, []
+        return tail
+
+    def usage(self) -> tuple[ChunkUsage | None, bool]:
+        """What all requests together spent, and whether a part of it is estimated."""
+        last = self.received.usage
+        if not self._spent:
+            return last, False
+        parts = [*self._spent, last or self._estimate()]
+        # A request that broke off reports nothing; its prompt was that of the first one, or longer.
+        known = last.prompt_tokens - sum(part.completion_tokens for part in self._spent) if last else 0
+        for part in parts:
+            part.prompt_tokens = part.prompt_tokens or max(0, known)
+        total = ChunkUsage(sum(p.prompt_tokens for p in parts), sum(p.completion_tokens for p in parts))
+        if last is not None:
+            total.prompt_tokens_details = last.prompt_tokens_details
+            total.completion_tokens_details = last.completion_tokens_details
+        return total, True
+
+    def evidence(self) -> tuple[str, ...]:
+        """What the server sent that shows the answer to be whole."""
+        usage = ("usage",) if self.received.usage is not None else ()
+        return ("max_tokens",) if self._inferred else ("finish_reason", *usage, *(("[DONE]",) if self.done else ()))
+
+    # -- decisions -----------------------------------------------------------------------------------------------
+
+    def _begin(self, step: Step) -> None:
+        self._step = step
+        self._decoder = SSEDecoder()
+        self._head = b""
+        self._is_stream = True
+        self._splice: Splice | None = None
+        self._start_tokens = self.received.tokens
+        self._broken_by: ModelError | None = None
+        self.events = 0
+        self.done = False
+
+    def _may_retry(self, error: ModelError) -> bool:
+        if isinstance(error, ModelTimeoutError) and error.phase == "total":
+            return False
+        progress = self.received.tokens > self._start_tokens
+        if not is_transient(error) and not (progress and isinstance(error, (ModelTimeoutError, ResponseFormatError))):
+            return False
+        # An answer that grows with every request may go on as long as it does: a proxy that cuts each connection after
+        # 100 s does not make a long answer impossible.
+        self._fruitless = 0 if progress else self._fruitless + 1
+        return self._budget.failure() and self._fruitless <= self._max_retries
+
+    def _next(self, error: ModelError, delay: float) -> Step | None:
+        received = self.received
+        if not received.anything:
+            self.retries += 1
+            return self._send(Step("fresh", self._step.request, delay), error)
+        if self._resume == "auto" and self.request.spliceable and not received.unspliceable:
+            if self._exhausted():
+                return None
+            if self._can_use_tokens():
+                assert received.prompt_token_ids is not None
+                request = self.request.after_tokens(received.prompt_token_ids, received.token_ids)
+                return self._continue(Step("tokens", request, delay), Splice(""), error)
+            if self._abilities.kind == "unknown" and not self._abilities.probed:
+                self._abilities.probed = True
+                self._broken_by = error
+                return Step("probe", self.request, delay)
+            message = received.partial_message()
+            partial = message.rstrip()
+            verify = self._abilities.kind == "unknown"
+            if self._abilities.continues is not False and (not verify or len(partial) >= _VERIFIABLE):
+                splice = Splice(message, message[len(partial) :], verify=verify)
+                if not partial:
+                    return self._continue(Step("fresh", self.request, delay), splice, error)
+                closed = bool(received.reasoning) and received.phase == "content"
+                request = self.request.continuing(partial, received.tokens, closed_thought=closed)
+                return self._continue(Step("continue", request, delay), splice, error)
+        if self._restartable and self._resume == "auto":
+            self.restarts += 1
+            self.retries += 1
+            self.received = Received()
+            return self._send(Step("fresh", self.request, delay), error)
+        raise self._final(error)
+
+    def _continue(self, step: Step, splice: Splice, error: ModelError) -> Step:
+        self.resumes += 1
+        self._send(step, error)
+        self._splice = splice
+        return step
+
+    def _send(self, step: Step, error: ModelError) -> Step:
+        log.info(
+            "sending again",
+            step=step.kind,
+            model=self._model_id,
+            delay=round(step.delay, 3),
+            tokens=self.received.tokens,
+            error=type(error).__name__,
+        )
+        self._begin(step)
+        return step
+
+    def _can_use_tokens(self) -> bool:
+        # Inside a separate reasoning part the text endpoint would not find the end of the thought.
+        received = self.received
+        return (
+            self._abilities.token_ids
+            and received.exact_tokens
+            and received.phase == "content"
+            and self.request.allows_token_ids
+        )
+
+    def _exhausted(self) -> bool:
+        """Finish an answer of which only the finish reason is missing: it has all the tokens that were asked for."""
+        limit = self.request.max_tokens
+        if limit is None or self.received.tokens < limit:
+            return False
+        chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
+        self.received.note(chunk)
+        self._tail.append(Event(chunk, b""))
+        self.whole = self._inferred = True
+        return True
+
+    def _refuse(self, kind: str) -> None:
+        if kind == "tokens":
+            self._abilities.token_ids = False
+        else:
+            self._abilities.continues = False
+
+    def _usage_agrees(self) -> bool:
+        """Whether the server counts as many tokens as arrived; fewer or more mean lost or doubled events."""
+        usage, received = self.received.usage, self.received
+        if usage is None or self._splice is not None or self._choices > 1 or not usage.completion_tokens:
+            return True
+        if received.exact_tokens and len(received.token_ids) < usage.completion_tokens - 1:
+            return False
+        return received.events <= usage.completion_tokens
+
+    def _what_was_wrong(self) -> ModelError:
+        if not self._is_stream:
+            return unreadable(self._head, model_id=self._model_id)
+        if not self.events and self._head and not self._decoder.comments:
+            return unreadable(self._head, model_id=self._model_id)
+        return stream_cut(model_id=self._model_id)
+
+    def _final(self, error: ModelError) -> ModelError:
+        if isinstance(error, (ModelTimeoutError, ResponseFormatError)) or not self.received.anything:
+            return error
+        if isinstance(error, ModelStatusError) and error.status_code < 500:
+            return error
+        return interrupted(error, model_id=self._model_id, partial=self.received.text)
+
+    def _estimate(self) -> ChunkUsage:
+        received = self.received
+        return ChunkUsage(len(received.prompt_token_ids or ()), max(0, received.tokens - self._start_tokens))
+
+    def _spend(self) -> None:
+        if self.events:
+            self._spent.append(self.received.usage or self._estimate())
+            self.received.usage = None
+
+
+def _refused(error: ModelError) -> bool:
+    return isinstance(error, ModelStatusError) and error.status_code in (400, 404, 405, 422)

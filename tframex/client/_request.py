@@ -1,0 +1,169 @@
+"""One chat request, and the requests that continue its answer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from tframex._types import Message, Messages
+
+__all__ = ["ChatRequest"]
+
+# A grammar starts anew with every request, so the continuation of half a JSON document would be a second document.
+_NOT_SPLICEABLE = frozenset(
+    {
+        "echo",
+        "function_call",
+        "functions",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "structured_outputs",
+        "tools",
+    }
+)
+# What only the chat endpoint knows; the rest of a request means the same to /v1/completions.
+_CHAT_ONLY = frozenset(
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "chat_template_kwargs",
+        "continue_final_message",
+        "documents",
+        "include_reasoning",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "response_format",
+        "tool_choice",
+        "parallel_tool_calls",
+    }
+)
+_TRANSPORT = ("extra_headers", "extra_query", "timeout")
+
+
+@cache
+def _named_parameters(endpoint: str) -> frozenset[str]:
+    """The parameters the official client knows by name; all others travel in `extra_body`."""
+    from openai.resources.chat.completions import AsyncCompletions as Chat
+    from openai.resources.completions import AsyncCompletions as Text
+
+    create = Chat.create if endpoint == "chat" else Text.create
+    return frozenset(inspect.signature(create).parameters) - {"self"}
+
+
+@dataclass(frozen=True)
+class ChatRequest:
+    """What is asked, in the API's own terms.
+
+    Attributes:
+        model: The served model's name.
+        messages: The conversation.
+        options: Body fields by name, whether the official client knows them or not.
+        transport: Keywords for the official client's `create` that are not body fields.
+        prompt: Token ids; the request then goes to `/v1/completions` instead of the chat endpoint.
+    """
+
+    model: str
+    messages: Messages
+    options: Mapping[str, Any]
+    transport: Mapping[str, Any] = field(default_factory=dict)
+    prompt: tuple[int, ...] | None = None
+
+    @classmethod
+    def build(cls, model: str, messages: Messages, options: Mapping[str, Any]) -> ChatRequest:
+        """Separate body fields (also those inside `extra_body`) from keywords of the transport."""
+        body = {name: value for name, value in options.items() if name != "extra_body" and name not in _TRANSPORT}
+        body.update(options.get("extra_body") or {})
+        transport = {name: options[name] for name in _TRANSPORT if options.get(name) is not None}
+        return cls(model=model, messages=messages, options=body, transport=transport)
+
+    @property
+    def endpoint(self) -> str:
+        """`"chat"` or `"text"`."""
+        return "chat" if self.prompt is None else "text"
+
+    def keywords(self) -> dict[str, Any]:
+        """The keywords for the official client's `create`."""
+        named = _named_parameters(self.endpoint)
+        keywords: dict[str, Any] = {"model": self.model, "stream": True, **self.transport}
+        if self.prompt is None:
+            keywords["messages"] = self.messages
+        else:
+            keywords["prompt"] = list(self.prompt)
+        extra: dict[str, Any] = {}
+        for name, value in self.options.items():
+            (keywords if name in named else extra)[name] = value
+        if extra:
+            keywords["extra_body"] = extra
+        return keywords
+
+    @property
+    def spliceable(self) -> bool:
+        """Whether two halves of an answer to this request can be joined: no tools, no grammar, one choice."""
+        format_ = self.options.get("response_format")
+        return (
+            self.options.get("n") in (None, 1)
+            and not any(self.options.get(name) for name in _NOT_SPLICEABLE)
+            and (format_ is None or (isinstance(format_, Mapping) and format_.get("type") == "text"))
+        )
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The limit of the answer in tokens, under either of its names."""
+        limit = self.options.get("max_completion_tokens")
+        limit = self.options.get("max_tokens") if limit is None else limit
+        return limit if isinstance(limit, int) else None
+
+    @property
+    def allows_token_ids(self) -> bool:
+        """Whether token ids describe exactly the text that arrived.
+
+        With stop strings the server holds text back while it already reports its tokens; log probabilities have another
+        shape on the text endpoint, and that endpoint's default for `max_tokens` is 16.
+        """
+        options = self.options
+        return (
+            self.spliceable and not options.get("stop") and not options.get("logprobs") and self.max_tokens is not None
+        )
+
+    def asking_for_token_ids(self) -> ChatRequest:
+        """This request, with the ids of its prompt's and answer's tokens in the answer."""
+        return replace(self, options={"return_token_ids": True, **self.options})
+
+    def continuing(self, partial: str, received_tokens: int, *, closed_thought: bool) -> ChatRequest:
+        """The request that has the chat endpoint go on after `partial`."""
+        options = self._less(received_tokens)
+        options["continue_final_message"] = True
+        options["add_generation_prompt"] = False
+        if closed_thought:
+            # A reasoning parser would file the continuation under reasoning again.
+            template = options.get("chat_template_kwargs") or {}
+            options["chat_template_kwargs"] = {**template, "enable_thinking": False}
+        messages: list[Message] = list(self.messages)
+        if self.options.get("continue_final_message"):
+            # The user's own last message is the beginning of this answer.
+            started = messages.pop()
+            messages.append({**started, "content": f"{started.get('content') or ''}{partial}"})
+        else:
+            messages.append({"role": "assistant", "content": partial})
+        return replace(self, messages=messages, options=options)
+
+    def after_tokens(self, prompt: list[int], received: list[int]) -> ChatRequest:
+        """The request that has the text endpoint go on after exactly these tokens."""
+        options = {name: value for name, value in self._less(len(received)).items() if name not in _CHAT_ONLY}
+        options.setdefault("max_tokens", (self.max_tokens or 0) - len(received))
+        options["return_token_ids"] = True
+        return replace(self, options=options, prompt=(*prompt, *received))
+
+    def _less(self, tokens: int) -> dict[str, Any]:
+        options = dict(self.options)
+        for name in ("max_tokens", "max_completion_tokens"):
+            if isinstance(options.get(name), int):
+                options[name] = max(1, options[name] - tokens)
+        if isinstance(options.get("min_tokens"), int):
+            options["min_tokens"] = max(0, options["min_tokens"] - tokens)
+        return options
