@@ -1,0 +1,7 @@
+"""Models: messages in, text out."""
+
+from tframex.model.base import BaseModel
+from tframex.model.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
+from tframex.model.vllm import VLLMModel
+
+__all__ = ["BaseModel", "Choice", "Completion", "Delta", "Timings", "ToolCall", "Usage", "VLLMModel"]

@@ -1,0 +1,85 @@
+"""One call of a model: checked, sent, assembled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+
+from tframex._concurrency import closing
+from tframex._wire import ChunkUsage
+from tframex.client._drive import Clocks, drive
+from tframex.client._exchange import Exchange
+from tframex.errors import ModelError
+from tframex.model._assembly import Assembly
+from tframex.model._connection import Connection
+from tframex.model.completion import Completion, Delta, Timings, Usage
+
+__all__ = ["Call"]
+
+
+class Call:
+    """Runs one exchange on a connection.
+
+    Args:
+        exchange: The request and the state of its answer.
+        assembly: Collects the answer.
+        clocks: Time limits.
+        model_id: For the completion.
+    """
+
+    def __init__(self, exchange: Exchange, assembly: Assembly, clocks: Clocks, model_id: str) -> None:
+        self._exchange = exchange
+        self._assembly = assembly
+        self._clocks = clocks
+        self._model_id = model_id
+        self._started = time.perf_counter()
+        self._first: float | None = None
+
+    async def batches(self, connection: Connection) -> AsyncGenerator[list[Delta], None]:
+        """The pieces of the answer, as many at once as each network read brought."""
+        exchange, assembly = self._exchange, self._assembly
+        restarts = 0
+        try:
+            async with (
+                connection.slot(),
+                closing(drive(exchange, connection.endpoint, self._clocks)) as batches,
+            ):
+                async for events in batches:
+                    if restarts != exchange.restarts:
+                        restarts = exchange.restarts
+                        assembly.clear()
+                    deltas: list[Delta] = []
+                    for event in events:
+                        assembly.add(event.chunk, deltas)
+                    if deltas:
+                        if self._first is None:
+                            self._first = time.perf_counter() - self._started
+                        yield deltas
+        except ModelError as error:
+            error.partial = assembly.text
+            raise
+
+    def completion(self) -> Completion:
+        """The whole answer; only after `batches` has ended."""
+        exchange = self._exchange
+        usage, estimated = exchange.usage()
+        return Completion(
+            choices=self._assembly.choices(),
+            model_id=self._model_id,
+            usage=None if usage is None else _usage(usage, estimated=estimated),
+            timings=Timings(self._first, time.perf_counter() - self._started),
+            retries=exchange.retries,
+            resumes=exchange.resumes,
+            evidence=exchange.evidence(),
+        )
+
+
+def _usage(usage: ChunkUsage, *, estimated: bool) -> Usage:
+    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    return Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        cached_tokens=prompt.cached_tokens if prompt else None,
+        reasoning_tokens=completion.reasoning_tokens if completion else None,
+        estimated=estimated,
+    )

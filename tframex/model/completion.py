@@ -1,0 +1,146 @@
+"""What a model returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+__all__ = ["Choice", "Completion", "Delta", "Timings", "ToolCall", "Usage"]
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A function the model wants called, or a piece of one while it streams.
+
+    Attributes:
+        index: Its place among the calls of one answer.
+        id: The id to answer it under.
+        name: The function.
+        arguments: Its arguments as JSON text, as the model wrote them: check before use.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """A piece of an answer, as it arrives.
+
+    Attributes:
+        content: New text.
+        reasoning: New reasoning text, with `reasoning="separate"`.
+        tool_calls: New pieces of tool calls.
+        index: Which choice it belongs to, with `n` above 1.
+    """
+
+    content: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens, as the server counted them, over all requests an answer took.
+
+    Attributes:
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens generated, reasoning included.
+        cached_tokens: Tokens of the prompt that came from the prefix cache, where the server says so.
+        reasoning_tokens: Tokens of reasoning, where the server says so.
+        estimated: A request broke off before it reported its usage; its part is what arrived of it.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How long an answer took, in seconds.
+
+    Attributes:
+        first_token: From the call to the first piece of the answer; None if it was empty.
+        total: From the call to the end.
+    """
+
+    first_token: float | None
+    total: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the answers to a request; there is one unless `n` was above 1.
+
+    Attributes:
+        text: The answer.
+        reasoning: The server's separate reasoning text, with `reasoning="separate"`.
+        finish_reason: Why it ended: `"stop"`, `"length"`, `"tool_calls"`, ... None: the model does not say.
+        tool_calls: The functions the model wants called.
+        logprobs: With the option `logprobs`: the `content` entries of the API, in order.
+    """
+
+    text: str
+    reasoning: str = ""
+    finish_reason: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole answer.
+
+    Attributes:
+        choices: The answers; one unless `n` was above 1.
+        model_id: The model that gave it.
+        usage: Tokens spent, or None if the endpoint does not report them.
+        timings: How long it took.
+        retries: How many requests were sent again from the start.
+        resumes: How many times it broke off and was continued.
+        evidence: Why it is believed whole: what the server sent at its end, such as
+            `("finish_reason", "usage", "[DONE]")`. Empty for a model that says nothing.
+    """
+
+    choices: tuple[Choice, ...]
+    model_id: str = ""
+    usage: Usage | None = None
+    timings: Timings = field(default_factory=lambda: Timings(None, 0.0))
+    retries: int = 0
+    resumes: int = 0
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The (first) answer."""
+        return self.choices[0].text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning text of the (first) answer, with `reasoning="separate"`."""
+        return self.choices[0].reasoning
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the (first) answer ended."""
+        return self.choices[0].finish_reason
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The functions the model wants called."""
+        return self.choices[0].tool_calls
+
+    def __str__(self) -> str:
+        return self.text
