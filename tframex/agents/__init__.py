@@ -1,0 +1,7 @@
+"""Agents: actors with one job, done with a model."""
+
+from tframex.agents.base import BaseAgent
+from tframex.agents.basic import BasicAgent
+from tframex.agents.context import ContextAgent
+
+__all__ = ["BaseAgent", "BasicAgent", "ContextAgent"]

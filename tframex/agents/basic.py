@@ -1,0 +1,66 @@
+"""An agent that passes its prompt to the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from tframex._concurrency import closing
+from tframex._types import Message
+from tframex.agents.base import BaseAgent, check_prompt
+from tframex.model.base import BaseModel
+from tframex.model.completion import Completion, Delta
+
+__all__ = ["BasicAgent"]
+
+
+class BasicAgent(BaseAgent):
+    """Sends a prompt and returns the model's answer.
+
+    A subclass that overrides `build_messages` has all of `run`, `stream`, `complete` and `stream_to_file`.
+
+    Args:
+        agent_id: A name for logs and errors.
+        model: The model to work with.
+        system_prompt: Instructions that go before every prompt.
+    """
+
+    def __init__(self, agent_id: str, model: BaseModel, *, system_prompt: str | None = None) -> None:
+        super().__init__(agent_id, model)
+        self.system_prompt = system_prompt
+
+    def build_messages(self, prompt: str) -> list[Message]:
+        """The messages that are sent for `prompt`."""
+        user: Message = {"role": "user", "content": check_prompt(prompt)}
+        return [{"role": "system", "content": self.system_prompt}, user] if self.system_prompt else [user]
+
+    async def run(self, prompt: str, **options: Any) -> str:
+        """The answer to `prompt`.
+
+        Args:
+            prompt: What to do.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            ModelError: The model could not answer.
+        """
+        return await self._stream_and_aggregate(self.build_messages(prompt), **options)
+
+    async def complete(self, prompt: str, **options: Any) -> Completion:
+        """The answer to `prompt` with its usage and how it came about.
+
+        Args:
+            prompt: What to do.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            ModelError: The model could not answer.
+        """
+        return await self.model.call(self.build_messages(prompt), **options)
+
+    async def _events(self, prompt: str, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
+        async with closing(self.model.stream(self.build_messages(prompt), **options)) as events:
+            async for event in events:
+                yield event

@@ -1,0 +1,34 @@
+"""An agent that answers on the basis of a text."""
+
+from __future__ import annotations
+
+from tframex._types import Message
+from tframex.agents.base import check_prompt
+from tframex.agents.basic import BasicAgent
+from tframex.model.base import BaseModel
+
+__all__ = ["ContextAgent"]
+
+
+class ContextAgent(BasicAgent):
+    """Puts its context before every prompt.
+
+    The context comes first and never changes, so that a server with prefix caching reads it once.
+
+    Args:
+        agent_id: A name for logs and errors.
+        model: The model to work with.
+        context: The text to answer from.
+        system_prompt: Instructions that go before every prompt.
+
+    Raises:
+        ConfigurationError: The context is empty.
+    """
+
+    def __init__(self, agent_id: str, model: BaseModel, context: str, *, system_prompt: str | None = None) -> None:
+        super().__init__(agent_id, model, system_prompt=system_prompt)
+        self.context = check_prompt(context, "context")
+
+    def build_messages(self, prompt: str) -> list[Message]:
+        """The messages that are sent for `prompt`, the context included."""
+        return super().build_messages(f"Context:\n{self.context}\n\n{check_prompt(prompt)}")
