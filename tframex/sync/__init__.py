@@ -1,0 +1,23 @@
+"""The names of `tframex` to use without `await`, from scripts, threads and notebooks.
+
+They run on one background thread with an event loop of its own, started at first use.
+"""
+
+from tframex.local import LocalServer
+from tframex.sync._blocking import blocking
+from tframex.sync.agents import BaseAgent, BasicAgent, ContextAgent
+from tframex.sync.model import BaseModel, VLLMModel
+from tframex.sync.systems import BaseSystem, ChainOfAgents, MultiCallSystem
+
+__all__ = [
+    "BaseAgent",
+    "BaseModel",
+    "BaseSystem",
+    "BasicAgent",
+    "ChainOfAgents",
+    "ContextAgent",
+    "LocalServer",
+    "MultiCallSystem",
+    "VLLMModel",
+    "blocking",
+]

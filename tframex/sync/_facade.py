@@ -1,0 +1,82 @@
+"""What the synchronous twins have in common."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tframex.errors import ConfigurationError
+from tframex.sync import _bridge
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Facade", "mirrors", "unwrap"]
+
+C = TypeVar("C", bound=type)
+
+
+class Facade:
+    """Holds the asynchronous object that does the work; what it has beyond its class is passed through."""
+
+    _async: Any
+
+    @classmethod
+    def _of(cls, target: Any) -> Self:
+        facade = object.__new__(cls)
+        facade._async = target
+        return facade
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return synchronous(getattr(self._async, name))
+
+    def __repr__(self) -> str:
+        return f"sync.{self._async!r}"
+
+
+def synchronous(value: Any) -> Any:
+    """A coroutine function or async generator function made callable without a loop; anything else as it is."""
+    if inspect.iscoroutinefunction(value):
+
+        @wraps(value)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return _bridge.run(lambda: value(*args, **kwargs))
+
+        return run
+    if inspect.isasyncgenfunction(value):
+
+        @wraps(value)
+        def iterate(*args: Any, **kwargs: Any) -> Any:
+            return _bridge.iterate(lambda: value(*args, **kwargs))
+
+        return iterate
+    return value
+
+
+def unwrap(value: Any, kind: type, name: str) -> Any:
+    """The asynchronous object behind a synchronous one; an asynchronous one is taken as it is."""
+    target = value._async if isinstance(value, Facade) else value
+    if not isinstance(target, kind):
+        raise ConfigurationError(
+            f"{name} must be a tframex.sync model (such as tframex.sync.VLLMModel), not {type(value).__name__}"
+        )
+    return target
+
+
+def mirrors(original: type) -> Callable[[C], C]:
+    """Give a class and its methods the docstrings of its asynchronous original."""
+
+    def decorate(cls: C) -> C:
+        cls.__doc__ = original.__doc__
+        for name, member in vars(cls).items():
+            function = member.__func__ if isinstance(member, classmethod) else member
+            source = inspect.getattr_static(original, name, None)
+            if (inspect.isfunction(function) or isinstance(function, property)) and source is not None:
+                function.__doc__ = getattr(original, name).__doc__
+        return cls
+
+    return decorate

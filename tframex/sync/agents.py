@@ -1,0 +1,67 @@
+"""`tframex.agents` without `await`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+from tframex import agents as _agents
+from tframex import model as _model
+from tframex._types import Message
+from tframex.model import Completion
+from tframex.sync import _bridge
+from tframex.sync._facade import Facade, mirrors, unwrap
+from tframex.sync.model import BaseModel
+
+__all__ = ["BaseAgent", "BasicAgent", "ContextAgent"]
+
+
+@mirrors(_agents.BaseAgent)
+class BaseAgent(Facade):
+    _async: _agents.BaseAgent
+
+    @property
+    def agent_id(self) -> str:
+        return self._async.agent_id
+
+    @property
+    def model(self) -> BaseModel:
+        from tframex.sync import blocking
+
+        return blocking(self._async.model)
+
+    def run(self, prompt: str, **options: Any) -> str:
+        return _bridge.run(lambda: self._async.run(prompt, **options))
+
+    def stream(self, prompt: str, **options: Any) -> Generator[str, None, None]:
+        return _bridge.iterate(lambda: self._async.stream(prompt, **options))
+
+    def complete(self, prompt: str, **options: Any) -> Completion:
+        return _bridge.run(lambda: self._async.complete(prompt, **options))
+
+    def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
+        return _bridge.run(lambda: self._async.stream_to_file(prompt, path, **options))
+
+
+@mirrors(_agents.BasicAgent)
+class BasicAgent(BaseAgent):
+    _async: _agents.BasicAgent
+
+    def __init__(self, agent_id: str, model: BaseModel, *, system_prompt: str | None = None) -> None:
+        self._async = _agents.BasicAgent(
+            agent_id, unwrap(model, _model.BaseModel, "model"), system_prompt=system_prompt
+        )
+
+    def build_messages(self, prompt: str) -> list[Message]:
+        return self._async.build_messages(prompt)
+
+
+@mirrors(_agents.ContextAgent)
+class ContextAgent(BasicAgent):
+    _async: _agents.ContextAgent
+
+    def __init__(self, agent_id: str, model: BaseModel, context: str, *, system_prompt: str | None = None) -> None:
+        self._async = _agents.ContextAgent(
+            agent_id, unwrap(model, _model.BaseModel, "model"), context, system_prompt=system_prompt
+        )

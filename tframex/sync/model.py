@@ -1,0 +1,117 @@
+"""`tframex.model` without `await`."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tframex import model as _model
+from tframex._types import Messages, ReasoningMode, ResumeMode
+from tframex.model import Completion, Delta
+from tframex.sync import _bridge
+from tframex.sync._facade import Facade, mirrors
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+    from typing_extensions import Self
+
+__all__ = ["BaseModel", "VLLMModel"]
+
+
+@mirrors(_model.BaseModel)
+class BaseModel(Facade):
+    _async: _model.BaseModel
+
+    @property
+    def model_id(self) -> str:
+        return self._async.model_id
+
+    @property
+    def context_window(self) -> int | None:
+        return self._async.context_window
+
+    @property
+    def default_max_tokens(self) -> int | None:
+        return self._async.default_max_tokens
+
+    def call_stream(self, messages: Messages, **options: Any) -> Generator[str, None, None]:
+        return _bridge.iterate(lambda: self._async.call_stream(messages, **options))
+
+    def stream(self, messages: Messages, **options: Any) -> Generator[Delta | Completion, None, None]:
+        return _bridge.iterate(lambda: self._async.stream(messages, **options))
+
+    def call(self, messages: Messages, **options: Any) -> Completion:
+        return _bridge.run(lambda: self._async.call(messages, **options))
+
+    def close_client(self) -> None:
+        _bridge.run(self._async.close_client)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close_client()
+
+
+@mirrors(_model.VLLMModel)
+class VLLMModel(BaseModel):
+    _async: _model.VLLMModel
+
+    def __init__(
+        self,
+        model_name: str,
+        api_url: str,
+        api_key: str,
+        default_max_tokens: int | None = 1024,
+        default_temperature: float | None = 0.7,
+        *,
+        reasoning: ReasoningMode = "inline",
+        connect_timeout: float | None = 10.0,
+        first_token_timeout: float | None = 600.0,
+        idle_timeout: float | None = 60.0,
+        total_timeout: float | None = None,
+        max_retries: int = 2,
+        resume: ResumeMode = "auto",
+        max_concurrency: int | None = None,
+        context_window: int | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        self._async = _model.VLLMModel(
+            model_name,
+            api_url,
+            api_key,
+            default_max_tokens,
+            default_temperature,
+            reasoning=reasoning,
+            connect_timeout=connect_timeout,
+            first_token_timeout=first_token_timeout,
+            idle_timeout=idle_timeout,
+            total_timeout=total_timeout,
+            max_retries=max_retries,
+            resume=resume,
+            max_concurrency=max_concurrency,
+            context_window=context_window,
+            default_headers=default_headers,
+            http_client=http_client,
+        )
+
+    @property
+    def model_name(self) -> str:
+        return self._async.model_name
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
+        return cls._of(_model.VLLMModel.from_env(environ, **settings))
+
+    @classmethod
+    def from_client(cls, openai_client: openai.AsyncOpenAI | openai.OpenAI, model_name: str, **settings: Any) -> Self:
+        return cls._of(_model.VLLMModel.from_client(openai_client, model_name, **settings))
+
+    @classmethod
+    def local(cls, model_path: str | None = None, *, server: Mapping[str, Any] | None = None, **settings: Any) -> Self:
+        return cls._of(_model.VLLMModel.local(model_path, server=server, **settings))
