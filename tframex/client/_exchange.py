@@ -326,14 +326,7 @@ class Exchange:
         return step
 
     def _can_use_tokens(self) -> bool:
-        # Inside a separate reasoning part the text endpoint would not find the end of the thought.
-        received = self.received
-        return (
-            self._abilities.token_ids
-            and received.exact_tokens
-            and received.phase == "content"
-            and self.request.allows_token_ids
-        )
+        return self._abilities.token_ids and self.received.exact_tokens and self.request.allows_token_ids
 
     def _exhausted(self) -> bool:
         """Finish an answer of which only the finish reason is missing: it has all the tokens that were asked for."""
@@ -364,7 +357,7 @@ class Exchange:
     def _what_was_wrong(self) -> ModelError:
         if not self._is_stream:
             return unreadable(self._head, model_id=self._model_id)
-        if not self.events and self._head and not self._decoder.comments:
+        if not self.events and self._head and not _may_be_events(self._head):
             return unreadable(self._head, model_id=self._model_id)
         return stream_cut(model_id=self._model_id)
 
@@ -383,6 +376,11 @@ class Exchange:
         if self.events:
             self._spent.append(self.received.usage or self._estimate())
             self.received.usage = None
+
+
+def _may_be_events(head: bytes) -> bool:
+    """Whether a body that ended before its first event began like a stream of events."""
+    return any(head.startswith(field[: len(head)]) for field in (b"data:", b":", b"event:", b"id:", b"retry:"))
 
 
 def _refused(error: ModelError) -> bool:

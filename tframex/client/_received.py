@@ -84,7 +84,8 @@ class Received:
     @property
     def exact_tokens(self) -> bool:
         """Whether the ids of the prompt and of every token of the text are known."""
-        return bool(self.prompt_token_ids and self.token_ids and self._ids_complete)
+        # A reasoning parser swallows the end of the thought, and its token with it.
+        return bool(self.prompt_token_ids and self.token_ids and self._ids_complete and not self.reasoning)
 
     def partial_message(self) -> str:
         """The answer as the model generated it, its thought between tags."""

@@ -1,0 +1,8 @@
+"""For tests, yours included: a fake endpoint with real sockets, and a model without a server."""
+
+from tframex.testing._engine import Answer
+from tframex.testing.fake_vllm import FakeVLLM, Record
+from tframex.testing.faults import Fault
+from tframex.testing.scripted import ScriptedModel
+
+__all__ = ["Answer", "FakeVLLM", "Fault", "Record", "ScriptedModel"]

@@ -1,0 +1,283 @@
+"""What the fake server generates, in the bytes a real one sends."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Answer", "Engine", "RequestError", "split_words"]
+
+_TOKEN = re.compile(r"\s?[^\W\d_]+|\s?\d|\s?[^\w\s]|\s+|_|.", re.DOTALL)
+_EOS = "<|im_end|>"
+_CREATED = 1795342942
+_FINGERPRINT = "vllm-0.32.0-5bcc8d6b"
+
+
+def split_words(text: str) -> list[str]:
+    """Tokens of a simple tokenizer: words, single digits and signs, with the space before them."""
+    return _TOKEN.findall(text)
+
+
+class RequestError(Exception):
+    """The request is answered with an error, as a real server words it."""
+
+    def __init__(self, status: int, message: str, *, kind: str = "BadRequestError", param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = json.dumps({"error": {"message": message, "type": kind, "param": param, "code": status}}).encode()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says.
+
+    Attributes:
+        text: Its answer.
+        reasoning: What a reasoning parser files apart; the model generated it as `<think>...</think>` before the text.
+    """
+
+    text: str
+    reasoning: str = ""
+
+    @property
+    def raw(self) -> str:
+        """As it was generated, tags included."""
+        return f"<think>\n{self.reasoning}</think>{self.text}" if self.reasoning else self.text
+
+
+@dataclass
+class Engine:
+    """Answers chats deterministically, token by token.
+
+    Args:
+        answer: The answer to a conversation.
+        model: The name it is served under.
+        context_window: Tokens a prompt and its answer may have together.
+        dialect: Whose bytes to send: `"vllm"`, `"llama.cpp"`, or `"openai"` (which cannot continue an answer).
+        tokenize: Cuts a text into tokens; joined together they are the text.
+    """
+
+    answer: Callable[[Mapping[str, Any]], Answer]
+    model: str
+    context_window: int
+    dialect: str
+    tokenize: Callable[[str], list[str]]
+    _vocabulary: dict[str, int] = field(default_factory=dict)
+    _words: list[str] = field(default_factory=list)
+    _prompts: dict[str, Answer] = field(default_factory=dict)
+
+    def ids(self, text: str) -> list[int]:
+        """The token ids of a text."""
+        return [self._id(word) for word in self.tokenize(text)]
+
+    def text(self, ids: list[int]) -> str:
+        """The text of token ids."""
+        return "".join(self._words[number] for number in ids)
+
+    def _id(self, word: str) -> int:
+        number = self._vocabulary.setdefault(word, len(self._words))
+        if number == len(self._words):
+            self._words.append(word)
+        return number
+
+    def render(self, body: Mapping[str, Any]) -> str:
+        """The conversation as the chat template writes it."""
+        continues = bool(body.get("continue_final_message"))
+        if continues and body.get("add_generation_prompt", True):
+            raise RequestError(400, "Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
+        messages = body.get("messages")
+        if not isinstance(messages, list):
+            raise RequestError(400, "1 validation error:\n  {'type': 'missing', 'loc': 'body.messages'}")
+        parts = [f"<|im_start|>{message['role']}\n{message.get('content') or ''}" for message in messages]
+        text = f"{_EOS}\n".join(parts)
+        return text if continues else f"{text}{_EOS}\n<|im_start|>assistant\n"
+
+    def chat(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
+        """The events of a chat completion, and how many tokens each of them took.
+
+        Raises:
+            RequestError: The request is refused.
+        """
+        self._check(body)
+        prompt = self.render(body)
+        ids = self._fit(self.ids(prompt), body)
+        continues = bool(body.get("continue_final_message"))
+        if continues or (self.dialect == "llama.cpp" and body["messages"][-1]["role"] == "assistant"):
+            partial = str(body["messages"][-1].get("content") or "")
+            whole = self.answer({**body, "messages": body["messages"][:-1]})
+            words, thinking = self._rest(whole, partial, body)
+        else:
+            whole = self.answer(body)
+            partial, words, thinking = "", self._words_of(whole), bool(whole.reasoning)
+            self._prompts[prompt] = whole
+        return self._chat_events(body, ids, words, thinking, prompt)
+
+    def completion(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
+        """The events of a text completion that goes on after token ids of an earlier chat."""
+        self._check(body)
+        if self.dialect != "vllm":
+            raise RequestError(404, "File Not Found", kind="not_found_error")
+        ids = self._fit(list(body["prompt"]), body)
+        text = self.text(ids)
+        for prompt, answer in self._prompts.items():
+            if text.startswith(prompt) and answer.raw.startswith(text[len(prompt) :]):
+                words = self.tokenize(answer.raw[len(text) - len(prompt) :])
+                return self._text_events(body, ids, words)
+        return self._text_events(body, ids, self.tokenize(" (a prompt nobody knows)"))
+
+    # -- words ---------------------------------------------------------------------------------------------------
+
+    def _words_of(self, answer: Answer) -> list[str]:
+        return self.tokenize(answer.reasoning) + (["</think>"] if answer.reasoning else []) + self.tokenize(answer.text)
+
+    def _rest(self, whole: Answer, partial: str, body: Mapping[str, Any]) -> tuple[list[str], bool]:
+        """What follows a partial answer, and whether a reasoning parser takes it for reasoning."""
+        if self.dialect == "openai":
+            return self._words_of(whole), bool(whole.reasoning)
+        if not partial.strip() or partial != partial.rstrip() or not whole.raw.startswith(partial):
+            # An empty partial brings garbage; white space at its end stays in the prompt and bends the output.
+            return self.tokenize(f" (bent after {partial[-8:]!r})"), False
+        rest = whole.raw[len(partial) :]
+        thinking = (
+            bool(whole.reasoning) and (body.get("chat_template_kwargs") or {}).get("enable_thinking") is not False
+        )
+        before, closed, after = rest.partition("</think>")
+        if thinking and closed:
+            return [*self.tokenize(before), "</think>", *self.tokenize(after)], True
+        return self.tokenize(rest), thinking
+
+    def _check(self, body: Mapping[str, Any]) -> None:
+        if self.dialect != "llama.cpp" and body.get("model") != self.model:
+            message = f"The model `{body.get('model')}` does not exist. Valid aliases: {self.model}."
+            raise RequestError(404, message, kind="NotFoundError", param="model")
+        if self.dialect == "openai":
+            for name in ("continue_final_message", "add_generation_prompt", "return_token_ids"):
+                if name in body:
+                    raise RequestError(400, f"Unrecognized request argument supplied: {name}")
+        temperature = body.get("temperature")
+        if isinstance(temperature, (int, float)) and temperature < 0:
+            value = float(temperature)
+            message = f"temperature must be non-negative, got {value}. (parameter=temperature, value={value})"
+            raise RequestError(400, message, param="temperature")
+
+    def _fit(self, ids: list[int], body: Mapping[str, Any]) -> list[int]:
+        window, tokens = self.context_window, len(ids)
+        if tokens < window:
+            return ids
+        if self.dialect == "llama.cpp":
+            error = RequestError(400, "")
+            error.body = json.dumps(
+                {
+                    "error": {
+                        "code": 400,
+                        "message": f"request ({tokens} tokens) exceeds the available context size ({window} tokens), "
+                        "try increasing it",
+                        "type": "exceed_context_size_error",
+                        "n_prompt_tokens": tokens,
+                        "n_ctx": window,
+                    }
+                }
+            ).encode()
+            raise error
+        raise RequestError(
+            400,
+            f"This model's maximum context length is {window} tokens. However, your prompt contains at least {window + 1} "
+            "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of the input "
+            f"prompt. (parameter=input_tokens, value={window + 1})",
+            param="input_tokens",
+        )
+
+    def _limit(self, body: Mapping[str, Any], prompt: list[int]) -> int:
+        asked = body.get("max_completion_tokens") or body.get("max_tokens") or self.context_window
+        return int(min(asked, self.context_window - len(prompt)))
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def _chat_events(
+        self, body: Mapping[str, Any], prompt_ids: list[int], words: list[str], thinking: bool, prompt: str
+    ) -> Iterator[tuple[bytes, int]]:
+        head = {
+            "id": f"chatcmpl-{zlib.crc32(prompt.encode()):016x}",
+            "object": "chat.completion.chunk",
+            "created": _CREATED,
+            "model": self.model,
+        }
+        vllm = self.dialect == "vllm"
+        with_ids = vllm and bool(body.get("return_token_ids"))
+        choices = range(body.get("n") or 1)
+        for index in choices:
+            delta = {"role": "assistant", "content": "" if vllm else None}
+            chunk = {**head, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}]}
+            if vllm:
+                chunk.update(prompt_token_ids=prompt_ids if with_ids else None, prompt_text=None)
+            yield _event(chunk), 0
+        generated = 0
+        for word, finish, ids in self._tokens(words, self._limit(body, prompt_ids)):
+            if word == "</think>":
+                # The parser swallows it, and its token id with it.
+                thinking, word = False, ""
+                if not finish:
+                    generated += len(ids)
+                    continue
+            for index in choices:
+                name = "reasoning" if thinking else "content"
+                choice: dict[str, Any] = {
+                    "index": index,
+                    "delta": {name: word},
+                    "logprobs": None,
+                    "finish_reason": None,
+                }
+                if finish and not vllm:
+                    if word:
+                        yield _event({**head, "choices": [choice]}), len(ids)
+                    choice = {"index": index, "delta": {}, "finish_reason": finish}
+                elif finish:
+                    choice.update(finish_reason=finish, stop_reason=None)
+                if vllm:
+                    choice["token_ids"] = ids if with_ids else None
+                yield _event({**head, "choices": [choice]}), len(ids) if word or vllm else 0
+            generated += len(ids) * len(choices)
+        if (body.get("stream_options") or {}).get("include_usage"):
+            usage = {
+                "prompt_tokens": len(prompt_ids),
+                "total_tokens": len(prompt_ids) + generated,
+                "completion_tokens": generated,
+            }
+            yield _event({**head, "choices": [], "usage": usage, "system_fingerprint": self._fingerprint()}), 0
+        yield b"data: [DONE]\n\n", 0
+
+    def _text_events(
+        self, body: Mapping[str, Any], prompt_ids: list[int], words: list[str]
+    ) -> Iterator[tuple[bytes, int]]:
+        head = {"id": "cmpl-9b650ef01f2d241d", "object": "text_completion", "created": _CREATED, "model": self.model}
+        generated = 0
+        for word, finish, ids in self._tokens(words, self._limit(body, prompt_ids)):
+            choice = {"index": 0, "text": word, "logprobs": None, "finish_reason": finish, "stop_reason": None}
+            yield _event({**head, "choices": [{**choice, "token_ids": ids}]}), len(ids)
+            generated += len(ids)
+        if (body.get("stream_options") or {}).get("include_usage"):
+            usage = {
+                "prompt_tokens": len(prompt_ids),
+                "total_tokens": len(prompt_ids) + generated,
+                "completion_tokens": generated,
+            }
+            yield _event({**head, "choices": [], "usage": usage}), 0
+        yield b"data: [DONE]\n\n", 0
+
+    def _tokens(self, words: list[str], limit: int) -> Iterator[tuple[str, str | None, list[int]]]:
+        """Text, finish reason and token ids of each step; the last one carries text only if the limit cut it off."""
+        for position, word in enumerate(words[:limit], start=1):
+            yield word, "length" if position == limit else None, [self._id(word)]
+        if len(words) < limit:
+            yield "", "stop", [self._id(_EOS)]
+
+    def _fingerprint(self) -> str:
+        return _FINGERPRINT if self.dialect == "vllm" else "fp_44709d6fcb" if self.dialect == "openai" else "b0-unknown"
+
+
+def _event(chunk: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

@@ -1,0 +1,327 @@
+"""A server on the loopback interface that answers like a vLLM, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from tframex.testing._engine import Answer, Engine, RequestError, split_words
+from tframex.testing._http import Connection, Hangup, Request
+from tframex.testing.faults import Fault
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["FakeVLLM", "Record"]
+
+_PROSE = (
+    "1. Red: the most obvious colour, but it's also the most versatile.\n"
+    "2. Blue — a colour of the sky: “calm”, naïve, 静か. \U0001f469\U0001f3fd‍\U0001f680 \U0001f600\n\n"
+    "3. Green; the rest follows.  Two spaces, a tab\tand an end."
+)
+
+
+@dataclass
+class Record:
+    """A request that reached the server.
+
+    Attributes:
+        path: Where it went.
+        headers: Its headers, names in lower case.
+        body: Its JSON.
+        connection: The number of the connection it came on.
+        tokens: How many tokens were generated for it.
+        hung_up: When the client closed the connection before the end (`time.monotonic()`), or None.
+    """
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    connection: int
+    tokens: int = 0
+    hung_up: float | None = None
+
+
+class FakeVLLM:
+    """A fake endpoint for tests: real sockets, the bytes of a real server, no model.
+
+    Use it in a `with` or an `async with` block. It runs on a thread of its own, so that it works under asyncio, trio and
+    synchronous code alike. The same conversation always gets the same answer; a partial answer is continued as vLLM
+    continues it.
+
+    Args:
+        answer: What to say: a text, an `Answer` with reasoning, or a function from the request's JSON to one of them.
+        faults: What goes wrong: one for each request to a completions endpoint, in order, None for a request that goes
+            well; more can be appended to `faults` at any time. Or a function from the request's JSON to a fault or None.
+        dialect: Whose bytes to send: `"vllm"`, `"llama.cpp"` or `"openai"`.
+        model: The name the model is served under.
+        api_key: The key that requests must carry, or None.
+        context_window: Tokens that a prompt and its answer may have together.
+        tokenize: How text is cut into tokens; joined together they must be the text.
+        delay: Seconds between two events.
+        coalesce: How many events go into one write.
+    """
+
+    def __init__(
+        self,
+        answer: str | Answer | Callable[[Mapping[str, Any]], str | Answer] = _PROSE,
+        *,
+        faults: Iterable[Fault | None] | Callable[[Mapping[str, Any]], Fault | None] = (),
+        dialect: Literal["vllm", "llama.cpp", "openai"] = "vllm",
+        model: str = "fake",
+        api_key: str | None = None,
+        context_window: int = 8192,
+        tokenize: Callable[[str], list[str]] | None = None,
+        delay: float = 0.0,
+        coalesce: int = 1,
+    ) -> None:
+        def decide(body: Mapping[str, Any]) -> Answer:
+            said = answer(body) if callable(answer) else answer
+            return Answer(said) if isinstance(said, str) else said
+
+        self.model_name = model
+        self.faults: list[Fault | None] = [] if callable(faults) else list(faults)
+        self._fault_for = faults if callable(faults) else None
+        self.requests: list[Record] = []
+        self.connections = 0
+        self.open_connections = 0
+        self.peak_connections = 0
+        self.delay = delay
+        self._engine = Engine(decide, model, context_window, dialect, tokenize or split_words)
+        self._api_key = api_key
+        self._coalesce = coalesce
+        self._port = 0
+        self._ready = threading.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL of its API, ending in `/v1`."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens were generated in all."""
+        return sum(record.tokens for record in self.requests)
+
+    def completions(self) -> list[Record]:
+        """The requests for completions, without those for models, versions and the like."""
+        return [record for record in self.requests if record.path.endswith("/completions")]
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Listen on a free port (the same one again after `stop`)."""
+        self._ready.clear()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="FakeVLLM", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+
+    def stop(self) -> None:
+        """Close the port and all connections at once."""
+        if self._loop is not None and self._stopped is not None and self._thread is not None:
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
+            self._loop = None
+
+    async def _main(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=2048)
+        self._port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stopped.wait()
+        server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- one connection ------------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open_connections += 1
+        self.peak_connections = max(self.peak_connections, self.open_connections)
+        number = self.connections
+        connection = Connection(reader, writer)
+        try:
+            while (request := await connection.request()) is not None:
+                await self._respond(connection, request, number)
+        except Hangup:
+            pass
+        except asyncio.CancelledError:
+            connection.reset()
+        finally:
+            self.open_connections -= 1
+            connection.close()
+
+    async def _respond(self, connection: Connection, request: Request, number: int) -> None:
+        try:
+            body = json.loads(request.body) if request.body else {}
+        except ValueError:
+            await connection.respond(400, b'{"error":{"message":"JSON decode error","type":"Bad Request","code":400}}')
+            return
+        record = Record(request.path, request.headers, body, number)
+        self.requests.append(record)
+        under_key = request.path.startswith("/v1/")
+        if under_key and self._api_key and request.headers.get("authorization") != f"Bearer {self._api_key}":
+            await connection.respond(401, b'{"error":"Unauthorized"}')
+        elif request.path.endswith("/completions"):
+            await self._complete(connection, record)
+        else:
+            status, reply = self._lookup(request.path, body)
+            await connection.respond(status, json.dumps(reply).encode(), self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        return {"server": "llama.cpp"} if self._engine.dialect == "llama.cpp" else {}
+
+    def _lookup(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        engine = self._engine
+        vllm = engine.dialect == "vllm"
+        if path == "/v1/models":
+            owner = {"vllm": "vllm", "llama.cpp": "llamacpp", "openai": "system"}[engine.dialect]
+            entry: dict[str, Any] = {"id": engine.model, "object": "model", "created": 1795342936, "owned_by": owner}
+            if vllm:
+                entry.update(root="smollm2-hf", parent=None, max_model_len=engine.context_window)
+            return 200, {"object": "list", "data": [entry]}
+        if path == "/version" and vllm:
+            return 200, {"version": "0.32.0"}
+        if path == "/health":
+            return 200, {} if vllm else {"status": "ok"}
+        if path == "/tokenize" and vllm:
+            ids = engine.ids(engine.render(body) if "messages" in body else body.get("prompt", ""))
+            return 200, {"count": len(ids), "max_model_len": engine.context_window, "tokens": ids, "token_strs": None}
+        if path == "/detokenize" and vllm:
+            return 200, {"prompt": engine.text(body["tokens"])}
+        if path == "/props" and engine.dialect == "llama.cpp":
+            return 200, {"default_generation_settings": {"n_ctx": engine.context_window}, "total_slots": 2}
+        return 404, {"detail": "Not Found"}
+
+    # -- completions ---------------------------------------------------------------------------------------------
+
+    async def _complete(self, connection: Connection, record: Record) -> None:
+        fault = self.faults.pop(0) if self.faults else self._fault_for(record.body) if self._fault_for else None
+        if fault is not None and fault.kind == "refuse":
+            connection.reset()
+            raise Hangup
+        if fault is not None and fault.kind == "silence":
+            await self._until_left(connection, record)
+        if fault is not None and fault.kind in ("status", "body"):
+            await connection.respond(fault.status, fault.body, {**self._headers(), **fault.headers})
+            return
+        try:
+            chat = record.path.endswith("/chat/completions")
+            events = self._engine.chat(record.body) if chat else self._engine.completion(record.body)
+        except RequestError as error:
+            await connection.respond(error.status, error.body, self._headers())
+            return
+        await connection.head(
+            200,
+            {
+                "date": "Sun, 22 Nov 2026 10:22:22 GMT",
+                "server": "uvicorn",
+                "content-type": "text/event-stream; charset=utf-8",
+                "transfer-encoding": "chunked",
+                **self._headers(),
+            },
+        )
+        watcher = asyncio.create_task(connection.left())
+        watcher.add_done_callback(lambda task: None if task.cancelled() else self._hung_up(record))
+        try:
+            await self._stream(connection, record, events, fault, watcher)
+        finally:
+            watcher.cancel()
+
+    def _hung_up(self, record: Record) -> None:
+        if record.hung_up is None:
+            record.hung_up = time.monotonic()
+
+    async def _until_left(self, connection: Connection, record: Record) -> None:
+        await connection.left()
+        self._hung_up(record)
+        raise Hangup
+
+    async def _stream(
+        self,
+        connection: Connection,
+        record: Record,
+        events: Iterator[tuple[bytes, int]],
+        fault: Fault | None,
+        watcher: asyncio.Task[None],
+    ) -> None:
+        sent = 0
+        pending = b""
+        waiting = 0
+        for data, tokens in events:
+            if watcher.done():
+                raise Hangup
+            if fault is not None and fault.kind in ("cut", "end", "stall", "comments") and sent + len(data) > fault.at:
+                await self._send(connection, pending + data[: fault.at - sent], fault)
+                await self._misbehave(connection, fault, watcher)
+                return
+            record.tokens += tokens
+            sent += len(data)
+            pending += data
+            waiting += 1
+            if waiting >= self._coalesce or self.delay:
+                await self._send(connection, pending, fault)
+                pending, waiting = b"", 0
+                if self.delay:
+                    await asyncio.wait({watcher}, timeout=self.delay)
+            if fault is not None and fault.kind in ("error", "garbage") and sent >= fault.at:
+                if fault.kind == "error":
+                    await connection.chunk(pending + b"data: " + fault.body + b"\n\ndata: [DONE]\n\n")
+                    await connection.end()
+                    return
+                pending += fault.body
+                fault = None
+        await self._send(connection, pending, fault)
+        # The answer is whole: a client that leaves now has not hung up on it.
+        watcher.cancel()
+        await connection.end()
+
+    async def _send(self, connection: Connection, data: bytes, fault: Fault | None) -> None:
+        size = fault.size if fault is not None and fault.kind == "split" else len(data)
+        for start in range(0, len(data), size or 1):
+            await connection.chunk(data[start : start + size])
+
+    async def _misbehave(self, connection: Connection, fault: Fault, watcher: asyncio.Task[None]) -> None:
+        if fault.kind == "cut":
+            # Let what was sent arrive before the reset destroys it.
+            await asyncio.sleep(0.01)
+            connection.reset()
+            raise Hangup
+        if fault.kind == "end":
+            await connection.end()
+            return
+        while not watcher.done():
+            if fault.kind == "comments":
+                await connection.chunk(b": ping\n\n")
+            await asyncio.wait({watcher}, timeout=0.1)
+        raise Hangup
