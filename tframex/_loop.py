@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
@@ -13,73 +15,80 @@ __all__ = ["LoopBound"]
 
 T = TypeVar("T")
 
-# A forked child inherits sockets that its parent goes on using. Closing them, even by garbage collection, would speak on
-# the parent's connections (and log "Unclosed client session"), so they are kept and never touched.
-_inherited: list[object] = []
-
 
 class LoopBound(Generic[T]):
     """A resource that lives on one event loop at a time.
 
-    It is made at first use and closed when its loop ends: `asyncio.run` and `trio.run` close the async generators that
-    are still suspended, and one such generator holds the resource. A later loop gets a new one.
+    It is made at first use and closed when it is let go or its loop ends: `asyncio.run` and `trio.run` close the async
+    generators that are still suspended, and one such generator holds the resource. A later loop gets a new one.
 
     Args:
         make: Makes the resource; called on the loop that needs it.
-        close: Closes it; awaited on the loop that made it.
+        close: Closes it; awaited on the loop that made it. It must not refer to the owner of this object.
     """
 
     def __init__(self, make: Callable[[], T], close: Callable[[T], Awaitable[None]]) -> None:
         self._make = make
         self._close = close
-        self._resource: T | None = None
-        self._keeper: AsyncGenerator[None, None] | None = None
-        self._token: EventLoopToken | None = None
-        self._pid = 0
+        self._held: _Held[T] | None = None
 
     async def get(self) -> T | None:
         """The resource of the running loop, or None if it belongs to another loop that is still alive."""
-        token = current_token()
-        if self._resource is not None:
-            if self._pid != os.getpid():
-                _inherited.extend((self._resource, self._keeper))
-                self._forget()
-            elif self._token == token:
-                return self._resource
-            elif not self._ended():
-                return None
-            else:
-                self._forget()
-        resource = self._make()
-        self._resource, self._token, self._pid = resource, token, os.getpid()
-        self._keeper = self._keep(resource)
-        await self._keeper.__anext__()
-        return resource
+        held = self._held
+        if held is not None and not held.gone():
+            return held.resource if held.token == current_token() else None
+        held = self._held = _Held(self._make(), self._close)
+        await held.keeper.__anext__()
+        weakref.finalize(self, held.let_go).atexit = False
+        return held.resource
 
     async def aclose(self) -> None:
         """Close the resource, if there is one on the running loop; one of an ended loop is forgotten."""
-        if self._keeper is None:
-            return
-        if self._pid == os.getpid() and self._token == current_token():
-            await self._keeper.aclose()
-        elif self._pid != os.getpid():
-            _inherited.extend((self._resource, self._keeper))
-        self._forget()
+        held, self._held = self._held, None
+        if held is not None and not held.gone() and held.token == current_token():
+            await held.keeper.aclose()
 
-    async def _keep(self, resource: T) -> AsyncGenerator[None, None]:
+
+class _Held(Generic[T]):
+    """A resource, its loop, and the generator that closes it."""
+
+    def __init__(self, resource: T, close: Callable[[T], Awaitable[None]]) -> None:
+        self.resource = resource
+        self.token: EventLoopToken = current_token()
+        self.keeper = self._keep(close)
+        self._pid = os.getpid()
+        # Somebody must hold it until it is closed: garbage collection of a connection complains, and in a forked child
+        # it would speak on its parent's sockets.
+        _open.add(self)
+
+    async def _keep(self, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
-            if self._resource is resource:
-                self._forget()
+            _open.discard(self)
             with anyio.CancelScope(shield=True):
-                await self._close(resource)
+                await close(self.resource)
 
-    def _ended(self) -> bool:
-        # The keeper of an orderly ended loop has forgotten its resource already; this is for a loop that was closed
-        # without a word (`loop.close()`).
-        is_closed = getattr(self._token.native_token, "is_closed", None) if self._token else None
-        return bool(is_closed and is_closed())
+    def gone(self) -> bool:
+        """Whether its loop has ended, or is that of the process this one was forked from."""
+        return self not in _open or self._pid != os.getpid() or self._loop_is_closed()
 
-    def _forget(self) -> None:
-        self._resource = self._keeper = self._token = None
+    def _loop_is_closed(self) -> bool:
+        # An orderly ended loop has closed the keeper; this is for a loop that was closed without a word.
+        loop = self.token.native_token
+        return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
+
+    def let_go(self) -> None:
+        """Close it soon: its owner is gone. On trio it stays open until the loop ends."""
+        loop = self.token.native_token
+        if not self.gone() and isinstance(loop, asyncio.AbstractEventLoop):
+            loop.call_soon_threadsafe(self._close_soon, loop)
+
+    def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        task = loop.create_task(self.keeper.aclose())
+        _closing.add(task)
+        task.add_done_callback(_closing.discard)
+
+
+_open: set[_Held[Any]] = set()
+_closing: set[asyncio.Task[None]] = set()

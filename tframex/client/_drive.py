@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tframex._concurrency import closing
 from tframex.client._clock import ReadClock, read_clock
 from tframex.client._exchange import Event, Exchange, Step
 from tframex.client._failures import timed_out, translate
@@ -83,21 +82,19 @@ async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> Async
             error: ModelError | None = None
             deadline = min(end, clock.now() + _or_inf(clocks.first_token))
             try:
-                async with _response(endpoint.client, step.request, deadline - clock.now()) as response:
-                    exchange.opened(response.headers)
-                    async with closing(response.iter_bytes()) as body:
-                        while not exchange.done:
-                            try:
-                                data = await clock.next(body, deadline)
-                            except StopAsyncIteration:
-                                break
-                            if events := exchange.feed(data):
-                                yield events
-                                # The reader's own time does not count.
-                                idle = _EPILOGUE if exchange.whole else _or_inf(clocks.idle)
-                                deadline = min(end, clock.now() + idle)
-                        if exchange.done:
-                            await _drain(body, clock)
+                async with _body(endpoint.client, step.request, deadline - clock.now(), exchange) as body:
+                    while not exchange.done:
+                        try:
+                            data = await clock.next(body, deadline)
+                        except StopAsyncIteration:
+                            break
+                        if events := exchange.feed(data):
+                            yield events
+                            # The reader's own time does not count.
+                            idle = _EPILOGUE if exchange.whole else _or_inf(clocks.idle)
+                            deadline = min(end, clock.now() + idle)
+                    if exchange.done:
+                        await _drain(body, clock)
             except TimeoutError as exc:
                 error = _timeout(exchange, clocks, over=clock.now() >= end, model_id=endpoint.model_id)
                 error.__cause__ = exc
@@ -111,18 +108,27 @@ async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> Async
 
 
 @asynccontextmanager
-async def _response(client: openai.AsyncOpenAI, request: ChatRequest, seconds: float) -> AsyncIterator[Any]:
+async def _body(
+    client: openai.AsyncOpenAI, request: ChatRequest, seconds: float, exchange: Exchange
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Send a request and give the bytes of the answer's body."""
     resource = client.chat.completions if request.prompt is None else client.completions
     manager: Any = resource.with_streaming_response.create(**request.keywords())
     with anyio.fail_after(None if seconds == math.inf else max(0.0, seconds)):
         response = await manager.__aenter__()
+    body = response.iter_bytes()
     try:
-        yield response
+        exchange.opened(response.headers)
+        yield body
     finally:
         # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
         # also, and above all, when this task has been cancelled.
         with anyio.CancelScope(shield=True):
             await manager.__aexit__(None, None, None)
+            # The layers below read each other through generators that nobody closes. Reading on from the closed
+            # connection makes all of them end, which trio would otherwise complain about.
+            with anyio.move_on_after(_DRAIN), suppress(Exception):
+                await body.__anext__()
 
 
 async def _drain(body: AsyncIterator[bytes], clock: ReadClock) -> None:

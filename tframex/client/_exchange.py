@@ -326,7 +326,14 @@ class Exchange:
         return step
 
     def _can_use_tokens(self) -> bool:
-        return self._abilities.token_ids and self.received.exact_tokens and self.request.allows_token_ids
+        # The text endpoint has no reasoning parser: inside a thought it would not find its end.
+        received = self.received
+        return (
+            self._abilities.token_ids
+            and received.exact_tokens
+            and received.phase == "content"
+            and self.request.allows_token_ids
+        )
 
     def _exhausted(self) -> bool:
         """Finish an answer of which only the finish reason is missing: it has all the tokens that were asked for."""

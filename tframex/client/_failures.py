@@ -56,11 +56,7 @@ def translate(exc: Exception, *, model_id: str, url: str, secret: str = "") -> M
         return status_error(exc.status_code, exc.body, model_id=model_id, url=url, retry_after=retry_after)
     names = {type(link).__name__ for link in _chain(exc)}
     if isinstance(exc, openai.APIConnectionError):
-        # The aiohttp transport calls every lost connection a connect timeout; what happened is further down the chain.
-        if isinstance(exc, openai.APITimeoutError) and not names & {
-            "ServerDisconnectedError",
-            "ClientOSError",
-        }:
+        if isinstance(exc, openai.APITimeoutError) and _is_timeout(exc, names):
             connecting = bool(names & {"ConnectTimeout", "ConnectionTimeoutError", "PoolTimeout"})
             return timed_out("connect" if connecting else "first_token", model_id=model_id)
         return _no_connection(exc, model_id=model_id, url=url)
@@ -186,6 +182,12 @@ def unreadable(head: bytes, *, model_id: str, partial: str = "", why: str = "") 
         model_id=model_id,
         partial=partial,
     )
+
+
+def _is_timeout(exc: Exception, names: set[str]) -> bool:
+    """The aiohttp transport calls every failure to connect a timeout; what happened is further down the chain."""
+    through_aiohttp = any(type(link).__module__.startswith("aiohttp") for link in _chain(exc))
+    return not through_aiohttp or bool(names & {"TimeoutError", "ServerTimeoutError", "SocketTimeoutError"})
 
 
 def _no_connection(exc: Exception, *, model_id: str, url: str) -> ModelConnectionError:

@@ -57,7 +57,9 @@ class Received:
                 self._unsettled.clear()
 
     def _note_tokens(self, ids: list[int] | None, *, settled: bool) -> None:
-        if not ids:
+        if not ids or (settled and len(ids) > 1):
+            # The last of several tokens may be the first part of a character. Sent as the end of a prompt, it makes
+            # vLLM repeat the whole prompt in its answer (vllm issue 48853).
             self._ids_complete = False
             return
         self._unsettled += ids
@@ -84,8 +86,7 @@ class Received:
     @property
     def exact_tokens(self) -> bool:
         """Whether the ids of the prompt and of every token of the text are known."""
-        # A reasoning parser swallows the end of the thought, and its token with it.
-        return bool(self.prompt_token_ids and self.token_ids and self._ids_complete and not self.reasoning)
+        return bool(self.prompt_token_ids and self.token_ids and self._ids_complete)
 
     def partial_message(self) -> str:
         """The answer as the model generated it, its thought between tags."""

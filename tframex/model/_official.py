@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import openai
 
+from tframex.client._transport import make_http_client
 from tframex.errors import ConfigurationError
 
-__all__ = ["as_async"]
+__all__ = ["asynchronous"]
 
 
-def as_async(client: object) -> openai.AsyncOpenAI:
-    """The client itself, or an asynchronous one with the settings of a synchronous one."""
+def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[[], openai.AsyncOpenAI], bool]:
+    """How to get an asynchronous client that sends what this one would, and whether it is then ours to close.
+
+    Raises:
+        ConfigurationError: It is no official client, or a synchronous one that cannot be translated.
+    """
     if isinstance(client, openai.AsyncOpenAI):
-        return client
+        return lambda: client.with_options(max_retries=0), False
     if not isinstance(client, openai.OpenAI):
         raise ConfigurationError(
             f"from_client takes an openai.AsyncOpenAI or openai.OpenAI object, not {type(client).__name__}"
@@ -24,12 +31,18 @@ def as_async(client: object) -> openai.AsyncOpenAI:
             f"this {type(client).__name__} has a transport of its own that only works synchronously; give from_client "
             "the asynchronous client of the same kind (Async...) instead"
         )
-    return openai.AsyncOpenAI(
-        api_key=client.api_key,
-        base_url=client.base_url,
-        organization=client.organization,
-        project=client.project,
-        timeout=client.timeout,
-        default_headers=client._custom_headers,
-        default_query=client._custom_query,
-    )
+
+    def make() -> openai.AsyncOpenAI:
+        return openai.AsyncOpenAI(
+            api_key=client.api_key,
+            base_url=client.base_url,
+            organization=client.organization,
+            project=client.project,
+            timeout=client.timeout,
+            max_retries=0,
+            default_headers=client._custom_headers,
+            default_query=client._custom_query,
+            http_client=make_http_client(max_connections),
+        )
+
+    return make, True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -127,7 +127,7 @@ class VLLMModel(BaseModel):
         self._api_key = check_api_key(api_key)
         self._default_headers = default_headers
         self._http_client = http_client
-        self._official: openai.AsyncOpenAI | None = None
+        self._official: tuple[Callable[[], openai.AsyncOpenAI], bool] | None = None
         self._server: LocalServer | None = None
         self._abilities = Abilities()
         self._budget = RetryBudget()
@@ -168,12 +168,12 @@ class VLLMModel(BaseModel):
         Raises:
             ConfigurationError: It is no official client, or a synchronous one that cannot be translated.
         """
-        from tframex.model._official import as_async
+        from tframex.model._official import asynchronous
 
-        client = as_async(openai_client)
-        model = cls(model_name, str(client.base_url), client.api_key or "none", **settings)
-        model.api_url = str(client.base_url).rstrip("/")
-        model._official = client.with_options(max_retries=0)
+        url = str(getattr(openai_client, "base_url", "http://unknown"))
+        model = cls(model_name, url, getattr(openai_client, "api_key", "") or "none", **settings)
+        model.api_url = url.rstrip("/")
+        model._official = asynchronous(openai_client, model.max_concurrency)
         return model
 
     @classmethod
@@ -313,16 +313,21 @@ class VLLMModel(BaseModel):
     def _connect(self) -> Connection:
         from tframex.client._transport import make_async_client
 
-        client = self._official or make_async_client(
-            base_url=self.api_url,
-            api_key=self._api_key,
-            timeout=_timeout(self._settings),
-            max_connections=self.max_concurrency,
-            default_headers=self._default_headers,
-            http_client=self._http_client,
-        )
+        if self._official is not None:
+            make, owned = self._official
+            client = make()
+        else:
+            owned = self._http_client is None
+            client = make_async_client(
+                base_url=self.api_url,
+                api_key=self._api_key,
+                timeout=_timeout(self._settings),
+                max_connections=self.max_concurrency,
+                default_headers=self._default_headers,
+                http_client=self._http_client,
+            )
         endpoint = Endpoint(client, self.model_id, display_url(self.api_url), self._api_key)
-        return Connection(endpoint, self.max_concurrency, owned=self._official is None and self._http_client is None)
+        return Connection(endpoint, self.max_concurrency, owned=owned)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_id!r}, {display_url(self.api_url)!r})"

@@ -12,6 +12,7 @@ from typing import Any
 __all__ = ["Answer", "Engine", "RequestError", "split_words"]
 
 _TOKEN = re.compile(r"\s?[^\W\d_]+|\s?\d|\s?[^\w\s]|\s+|_|.", re.DOTALL)
+_OPEN = "<think>\n"
 _EOS = "<|im_end|>"
 _CREATED = 1795342942
 _FINGERPRINT = "vllm-0.32.0-5bcc8d6b"
@@ -46,7 +47,7 @@ class Answer:
     @property
     def raw(self) -> str:
         """As it was generated, tags included."""
-        return f"<think>\n{self.reasoning}</think>{self.text}" if self.reasoning else self.text
+        return f"{_OPEN}{self.reasoning}</think>{self.text}" if self.reasoning else self.text
 
 
 @dataclass
@@ -132,7 +133,9 @@ class Engine:
     # -- words ---------------------------------------------------------------------------------------------------
 
     def _words_of(self, answer: Answer) -> list[str]:
-        return self.tokenize(answer.reasoning) + (["</think>"] if answer.reasoning else []) + self.tokenize(answer.text)
+        if not answer.reasoning:
+            return self.tokenize(answer.text)
+        return [_OPEN, *self.tokenize(answer.reasoning), "</think>", *self.tokenize(answer.text)]
 
     def _rest(self, whole: Answer, partial: str, body: Mapping[str, Any]) -> tuple[list[str], bool]:
         """What follows a partial answer, and whether a reasoning parser takes it for reasoning."""
@@ -217,12 +220,16 @@ class Engine:
             yield _event(chunk), 0
         generated = 0
         for word, finish, ids in self._tokens(words, self._limit(body, prompt_ids)):
-            if word == "</think>":
-                # The parser swallows it, and its token id with it.
-                thinking, word = False, ""
+            if word in (_OPEN, "</think>"):
+                # The parser swallows it; only its token id is left, and only if ids were asked for.
+                thinking = word == _OPEN
                 if not finish:
                     generated += len(ids)
+                    if with_ids:
+                        bare = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": None, "token_ids": ids}
+                        yield _event({**head, "choices": [bare]}), len(ids)
                     continue
+                word = ""
             for index in choices:
                 name = "reasoning" if thinking else "content"
                 choice: dict[str, Any] = {

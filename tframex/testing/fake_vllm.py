@@ -257,6 +257,7 @@ class FakeVLLM:
             await self._stream(connection, record, events, fault, watcher)
         finally:
             watcher.cancel()
+            await asyncio.wait({watcher})
 
     def _hung_up(self, record: Record) -> None:
         if record.hung_up is None:
@@ -304,6 +305,7 @@ class FakeVLLM:
         await self._send(connection, pending, fault)
         # The answer is whole: a client that leaves now has not hung up on it.
         watcher.cancel()
+        await asyncio.wait({watcher})
         await connection.end()
 
     async def _send(self, connection: Connection, data: bytes, fault: Fault | None) -> None:

@@ -1,0 +1,133 @@
+"""What all tests share: the three colours, and the embedded model."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import hypothesis
+import pytest
+import tenacity
+
+from tframex import sync
+from tframex.client._exchange import Exchange
+from tframex.local import LocalServer
+from tframex.sync._facade import Facade
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("tframex", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("tframex")
+
+ROOT = Path(__file__).parent.parent
+
+
+class Colour:
+    """Runs one test body in asyncio, trio or synchronously.
+
+    A body is asynchronous and works on asynchronous objects. In the colour "sync" the objects it makes are wrapped by
+    `make`, so that every method it awaits goes through `tframex.sync`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def run(self, body: Callable[[], Awaitable[Any]]) -> Any:
+        async def main() -> Any:
+            return await body()
+
+        if self.name == "sync":
+            # No event loop runs: the body's awaits are answered at once by `_Awaitable` and `_Iterator`.
+            coroutine: Any = main()
+            try:
+                coroutine.send(None)
+            except StopIteration as done:
+                return done.value
+            raise AssertionError("a synchronous body must not wait for an event loop")
+        return anyio.run(main, backend=self.name)
+
+    def make(self, thing: Any) -> Any:
+        return _Synchronous(sync.blocking(thing)) if self.name == "sync" else thing
+
+
+class _Synchronous:
+    """A synchronous facade in the clothes of an asynchronous object."""
+
+    def __init__(self, facade: Any) -> None:
+        self._facade = facade
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._facade, name)
+        if not callable(value) or not _is_io(self._facade, name):
+            return value
+        return lambda *args, **kwargs: _Result(lambda: value(*args, **kwargs))
+
+    async def __aenter__(self) -> _Synchronous:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._facade.close_client()
+
+
+def _is_io(facade: Facade, name: str) -> bool:
+    original = getattr(facade._async, name)
+    return inspect.iscoroutinefunction(original) or inspect.isasyncgenfunction(original)
+
+
+class _Result:
+    """The outcome of a synchronous call, to be awaited or iterated over."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._iterator: Any = None
+
+    def __await__(self) -> Iterator[Any]:
+        return self._call()
+        yield
+
+    def __aiter__(self) -> _Result:
+        self._iterator = self._call()
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return next(self._iterator)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def aclose(self) -> None:
+        if self._iterator is not None:
+            self._iterator.close()
+
+
+@pytest.fixture(params=["asyncio", "trio", "sync"])
+def colour(request: pytest.FixtureRequest) -> Colour:
+    """Runs the test three times."""
+    return Colour(request.param)
+
+
+@pytest.fixture
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow each other without a pause; how long pauses are is tested where they are made."""
+    defaults = Exchange.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "wait", tenacity.wait_none())
+
+
+@pytest.fixture(scope="session")
+def local_server() -> Iterator[LocalServer]:
+    """The embedded real model."""
+    with LocalServer(slots=2, context_window=2048) as server:
+        yield server
+
+
+USER = [{"role": "user", "content": "Name three colours."}]
+
+
+def ask(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+__all__ = ["ROOT", "USER", "Colour", "ask"]

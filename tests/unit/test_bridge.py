@@ -1,0 +1,272 @@
+"""From synchronous code to the asynchronous core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, USER
+from tframex.errors import WrongLoopError
+from tframex.sync import BasicAgent, VLLMModel, _bridge, blocking
+from tframex.testing import FakeVLLM, ScriptedModel
+
+
+async def numbers(count: int) -> AsyncGenerator[int, None]:
+    for number in range(count):
+        yield number
+
+
+def test_every_item_arrives_in_order() -> None:
+    assert list(_bridge.iterate(lambda: numbers(10_000))) == list(range(10_000))
+
+
+def test_the_pump_waits_for_a_slow_reader() -> None:
+    produced = 0
+
+    async def count() -> AsyncGenerator[int, None]:
+        nonlocal produced
+        for number in range(100_000):
+            produced += 1
+            yield number
+
+    iterator = _bridge.iterate(count)
+    next(iterator)
+    _bridge.run(lambda: asyncio.sleep(0.05))
+    assert produced <= 2 * 1024 + 1
+    assert sum(1 for _ in iterator) == 99_999
+
+
+def test_an_error_arrives_after_the_items_before_it() -> None:
+    async def fail() -> AsyncGenerator[int, None]:
+        yield 1
+        raise KeyError("lost")
+
+    iterator = _bridge.iterate(fail)
+    assert next(iterator) == 1
+    with pytest.raises(KeyError, match="lost"):
+        next(iterator)
+
+
+def test_closing_the_iterator_cancels_the_pump_and_waits_for_it() -> None:
+    ended = []
+
+    async def endless() -> AsyncGenerator[int, None]:
+        try:
+            while True:
+                yield 1
+                await asyncio.sleep(0.001)
+        finally:
+            ended.append(True)
+
+    iterator = _bridge.iterate(endless)
+    next(iterator)
+    iterator.close()
+    assert ended == [True]
+
+
+def test_an_early_break_closes_the_connection() -> None:
+    with FakeVLLM("word " * 500, delay=0.005) as server, VLLMModel("fake", server.url, "k") as model:
+        for _ in model.call_stream(USER):
+            break
+        left = time.monotonic()
+        while server.requests[0].hung_up is None and time.monotonic() < left + 5:
+            time.sleep(0.001)
+        assert server.requests[0].hung_up is not None
+        assert server.requests[0].hung_up - left < 0.1
+        assert server.tokens < 100
+
+
+@pytest.mark.parametrize("exception", [SystemExit, KeyboardInterrupt])
+def test_an_exit_inside_a_task_reaches_the_caller_and_leaves_the_bridge_usable(exception: type[BaseException]) -> None:
+    async def leave() -> None:
+        raise exception("out")
+
+    with pytest.raises(exception, match="out"):
+        _bridge.run(leave)
+    assert list(_bridge.iterate(lambda: numbers(3))) == [0, 1, 2]
+
+
+def test_a_call_from_the_bridge_s_own_thread_is_refused_not_deadlocked() -> None:
+    agent = BasicAgent("a", blocking(ScriptedModel("hi")))
+
+    async def inside() -> None:
+        agent.run("hello")
+
+    with pytest.raises(WrongLoopError, match="own event loop"):
+        _bridge.run(inside)
+
+    async def inside_a_stream() -> None:
+        next(agent.stream("hello"))
+
+    with pytest.raises(WrongLoopError, match="own event loop"):
+        _bridge.run(inside_a_stream)
+
+
+def test_a_sync_call_works_inside_a_running_event_loop() -> None:
+    """As in a Jupyter notebook."""
+
+    async def cell() -> str:
+        return BasicAgent("a", blocking(ScriptedModel("hi"))).run("hello")
+
+    assert asyncio.run(cell()) == "hi"
+
+
+def test_32_threads_share_one_sync_model() -> None:
+    with FakeVLLM() as server, VLLMModel("fake", server.url, "k") as model, ThreadPoolExecutor(32) as pool:
+        texts = set(pool.map(lambda _: model.call(USER).text, range(128)))
+        assert len(texts) == 1
+        assert len(server.requests) == 128
+
+
+def test_context_variables_of_the_caller_are_seen() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("mine")
+
+    async def read() -> str:
+        return variable.get()
+
+    assert _bridge.run(read) == "mine"
+
+
+def script(body: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", body, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+
+
+def output(process: subprocess.Popen[bytes]) -> tuple[str, str]:
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return out.decode(), err.decode()
+
+
+INTERRUPTED = """
+import threading, time
+from tframex.sync import VLLMModel
+from tframex.testing import FakeVLLM, Fault
+server = FakeVLLM(faults=[{fault}], delay=0.01)
+server.start()
+model = VLLMModel("fake", server.url, "k")
+def announce():
+    while not server.requests or not server.requests[0].tokens:
+        time.sleep(0.01)
+    print("ready", flush=True)
+threading.Thread(target=announce).start()
+try:
+    {work}
+except KeyboardInterrupt:
+    interrupted = time.monotonic()
+    time.sleep(0.3)
+    seconds = server.requests[0].hung_up - interrupted
+    print("interrupted", seconds < 0.1, model.call([{{"role": "user", "content": "again"}}]).finish_reason)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
+@pytest.mark.parametrize(
+    "work",
+    ["model.call([{'role': 'user', 'content': 'x'}])", "list(model.call_stream([{'role': 'user', 'content': 'x'}]))"],
+)
+def test_ctrl_c_cancels_the_work_and_leaves_the_bridge_usable(work: str) -> None:
+    process = script(INTERRUPTED.format(fault="Fault.stall(1000)", work=work))
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == b"ready"
+    process.send_signal(signal.SIGINT)
+    out, err = output(process)
+    assert (out.strip(), err) == ("interrupted True stop", "")
+
+
+FORKED = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is what is tested
+from tframex.sync import VLLMModel
+url = sys.argv[1]
+model = VLLMModel("fake", url, "k")
+question = [{"role": "user", "content": "x"}]
+text = model.call(question).text
+child = os.fork()
+if child == 0:
+    same = model.call(question).text == text and VLLMModel("fake", url, "k").call(question).text == text
+    sys.stdout.write(f"child {same}\\n")
+    sys.stdout.flush()
+    os._exit(0)
+os.waitpid(child, 0)
+print("parent", model.call(question).text == text)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_has_a_bridge_of_its_own() -> None:
+    """The parent's connection stays the parent's: it is used again after the child has ended."""
+    with FakeVLLM() as server:
+        out, err = output(script(FORKED, server.url))
+        assert (out.splitlines(), err) == (["child True", "parent True"], "")
+        assert server.connections == 3
+
+
+UNCLOSED = """
+import sys
+from tframex.sync import VLLMModel
+from tframex.testing import FakeVLLM
+server = FakeVLLM(delay=0.01)
+server.start()
+model = VLLMModel("fake", server.url, "k")
+model.call([{"role": "user", "content": "x"}])
+iterator = model.call_stream([{"role": "user", "content": "x"}])
+next(iterator)
+print("done")
+"""
+
+
+def test_a_script_that_closes_nothing_ends_quietly() -> None:
+    process = script(UNCLOSED)
+    out, err = output(process)
+    assert (out.strip(), err, process.returncode) == ("done", "", 0)
+
+
+def test_the_thread_is_a_daemon_started_at_first_use() -> None:
+    _bridge.run(lambda: asyncio.sleep(0))
+    names = [thread.name for thread in threading.enumerate() if thread.daemon]
+    assert names.count("tframex") == 1
+    out, _ = output(script("import tframex.sync, threading; print(threading.active_count())"))
+    assert out.strip() == "1"
+
+
+def test_what_the_class_has_beyond_its_base_is_passed_through() -> None:
+    class Extra(ScriptedModel):
+        limit = 7
+
+        async def twice(self, text: str) -> str:
+            return text * 2
+
+        async def letters(self, text: str) -> AsyncGenerator[str, None]:
+            for letter in text:
+                yield letter
+
+        def plain(self) -> int:
+            return self.limit
+
+    model: Any = blocking(Extra("x"))
+    assert model.twice("ab") == "abab"
+    assert list(model.letters("ab")) == ["a", "b"]
+    assert (model.plain(), model.limit) == (7, 7)
+    with pytest.raises(AttributeError, match="_secret"):
+        _ = model._secret

@@ -1,0 +1,89 @@
+"""One model on several event loops, one after the other and at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import warnings
+
+import anyio
+import pytest
+import trio
+
+from tests.conftest import ROOT, USER
+from tframex.errors import WrongLoopError
+from tframex.model import VLLMModel
+from tframex.testing import FakeVLLM
+
+
+def test_after_a_loop_has_ended_the_model_works_in_the_next_one() -> None:
+    """No warning about unclosed connections either: they are closed when their loop ends."""
+
+    async def call() -> str:
+        return (await model.call(USER, max_tokens=3)).text
+
+    with FakeVLLM() as server, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = VLLMModel("fake", server.url, "k")
+        texts = [asyncio.run(call()), asyncio.run(call()), trio.run(call), anyio.run(call), trio.run(call)]
+        gc.collect()
+        assert len(set(texts)) == 1
+        assert server.connections == 5
+        assert server.open_connections == 0
+
+
+CLOSED_WITHOUT_A_WORD = """
+import asyncio, sys
+from tframex.model import VLLMModel
+model = VLLMModel("fake", sys.argv[1], "k")
+for _ in range(2):
+    loop = asyncio.new_event_loop()
+    print(loop.run_until_complete(model.call([{"role": "user", "content": "x"}])).finish_reason)
+    loop.close()
+asyncio.run(model.close_client())
+"""
+
+
+def test_a_loop_that_was_closed_without_a_word_is_noticed() -> None:
+    """Such a loop leaves its connections open; hence a process of its own."""
+    with FakeVLLM() as server:
+        command = [sys.executable, "-c", CLOSED_WITHOUT_A_WORD, server.url]
+        assert subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL).split() == [b"stop", b"stop"]
+
+
+def test_a_second_live_loop_is_refused_with_a_reason() -> None:
+    errors = []
+
+    async def elsewhere() -> None:
+        with pytest.raises(WrongLoopError, match="another event loop that is still alive") as caught:
+            await model.call(USER)
+        errors.append(caught.value)
+
+    async def body() -> None:
+        async with model:
+            await model.call(USER)
+            thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+            thread.start()
+            await asyncio.to_thread(thread.join)
+            await model.call(USER)
+
+    with FakeVLLM() as server:
+        model = VLLMModel("fake", server.url, "k")
+        asyncio.run(body())
+    assert errors[0].model_id == "fake"
+
+
+def test_a_closed_model_can_be_used_again() -> None:
+    async def body() -> None:
+        model = VLLMModel("fake", server.url, "k")
+        for _ in range(2):
+            await model.call(USER)
+            await model.close_client()
+        await model.close_client()
+
+    with FakeVLLM() as server:
+        asyncio.run(body())
+        assert server.connections == 2
