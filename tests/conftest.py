@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,9 @@ class _Result:
         self._call = call
         self._iterator: Any = None
 
-    def __await__(self) -> Iterator[Any]:
+    def __await__(self) -> Generator[None, None, Any]:
         return self._call()
-        yield
+        yield  # makes this a generator, which `await` wants
 
     def __aiter__(self) -> _Result:
         self._iterator = self._call()

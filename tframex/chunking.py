@@ -17,10 +17,10 @@ __all__ = ["Chunk", "chunk_text"]
 # Where a cut may fall, best first, and how full a chunk must be for that kind of cut: a paragraph that ends in the
 # middle of a chunk does not end the chunk.
 _BOUNDARIES = (
-    (regex.compile(r"\n[ \t]*\r?\n\s*"), 0.8),
-    (regex.compile(r"\n"), 0.85),
-    (regex.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+["”’」』）]*"""), 0.85),
-    (regex.compile(r"[,;:)\]—–]\s+|[，；：、]"), 0.9),
+    (regex.compile(r"\n[ \t]*\r?\n\s*"), 0.85),
+    (regex.compile(r"\n"), 0.88),
+    (regex.compile(r"""[.!?…]+["'”’)\]]*\s+|[。！？]+["”’」』）]*"""), 0.88),
+    (regex.compile(r"[,;:)\]—–]\s+|[，；：、]"), 0.92),
     (regex.compile(r"\s+"), 0.5),
     (regex.compile(r"(?<=[^\p{L}\p{N}])|(?<=\p{Han}|\p{Hiragana}|\p{Katakana})"), 0.5),
 )
@@ -76,30 +76,28 @@ def _chunks(text: str, size: int, overlap: int, count: Callable[[str], int]) -> 
     start = reached = 0
     guess = size * 4
     while reached < len(text):
-        end, tokens = _longest(text, start, size, count, guess)
-        guess = max(16, end - start)
+        end = _longest(text, start, size, count, guess)
+        if end < len(text):
+            end = _cut(text, start, end, after=reached)
+        tokens = count(text[start:end])
+        while tokens > size and end > reached:
+            # A shorter piece does not always have fewer tokens.
+            end = _grapheme_start(text, start, end - 1)
+            tokens = count(text[start:end])
+        if end <= reached and start == reached:
+            end = _grapheme_end(text, start)
+            tokens = count(text[start:end])
+            if tokens > size:
+                raise ChunkingError(
+                    f"the character {text[start:end]!r} at position {start} alone has more than {size} tokens "
+                    f"({tokens}); raise chunk_size"
+                )
         if end <= reached:
             # The overlap leaves no room for anything new.
             start = reached
             continue
-        if end < len(text):
-            end = _cut(text, start, end, after=reached)
-            tokens = count(text[start:end])
-            while tokens > size or end <= start:
-                # Shorter is not always fewer tokens at the very edge.
-                end = _grapheme_start(text, start, end - 1)
-                if end <= max(start, reached):
-                    break
-                tokens = count(text[start:end])
-        if end <= start or (end <= reached and start == reached):
-            raise ChunkingError(
-                f"the character {text[start : start + 12]!r} at position {start} alone has more than {size} tokens; "
-                "raise chunk_size"
-            )
-        if end <= reached:
-            start = reached
-            continue
         yield Chunk(text[start:end], start, end, tokens)
+        guess = max(16, end - start)
         reached = end
         start = _overlap_start(text, start, end, overlap, count) if overlap and end < len(text) else end
 
@@ -115,19 +113,19 @@ def check_budget(size: object, overlap: object) -> None:
         )
 
 
-def _longest(text: str, start: int, limit: int, count: Callable[[str], int], guess: int) -> tuple[int, int]:
-    """About the longest piece from `start` that has at most `limit` tokens, with its count.
+def _longest(text: str, start: int, limit: int, count: Callable[[str], int], guess: int) -> int:
+    """The end of about the longest piece from `start` that has at most `limit` tokens.
 
     Interpolates, since tokens are nearly proportional to characters; three or four counts are enough on prose.
     """
     longest = len(text) - start
-    fits, fits_tokens = 0, 0
+    fits = 0
     breaks = longest + 1
     size = min(longest, guess)
     while True:
         tokens = count(text[start : start + size])
         if tokens <= limit:
-            fits, fits_tokens = size, tokens
+            fits = size
             if size == longest or tokens >= limit - limit // 64:
                 break
         else:
@@ -141,7 +139,7 @@ def _longest(text: str, start: int, limit: int, count: Callable[[str], int], gue
             size = min(max(scaled, fits + 1), breaks - 1)
             if size - fits < (breaks - fits) // 8 or breaks - size < (breaks - fits) // 8:
                 size = (fits + breaks) // 2
-    return start + fits, fits_tokens
+    return start + fits
 
 
 def _cut(text: str, start: int, end: int, *, after: int) -> int:
@@ -186,6 +184,12 @@ def _grapheme_start(text: str, start: int, position: int) -> int:
             break
         border = match.end()
     return int(border)
+
+
+def _grapheme_end(text: str, start: int) -> int:
+    """The end of the visible character that begins at `start`."""
+    match = _GRAPHEME.match(text, start)
+    return int(match.end()) if match else start
 
 
 def _overlap_start(text: str, start: int, end: int, limit: int, count: Callable[[str], int]) -> int:

@@ -55,7 +55,7 @@ def test_a_loop_that_was_closed_without_a_word_is_noticed() -> None:
 
 
 def test_a_second_live_loop_is_refused_with_a_reason() -> None:
-    errors = []
+    errors: list[WrongLoopError] = []
 
     async def elsewhere() -> None:
         with pytest.raises(WrongLoopError, match="another event loop that is still alive") as caught:

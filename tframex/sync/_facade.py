@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper, wraps
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tframex.errors import ConfigurationError
@@ -72,11 +73,21 @@ def mirrors(original: type) -> Callable[[C], C]:
 
     def decorate(cls: C) -> C:
         cls.__doc__ = original.__doc__
-        for name, member in vars(cls).items():
-            function = member.__func__ if isinstance(member, classmethod) else member
-            source = inspect.getattr_static(original, name, None)
-            if (inspect.isfunction(function) or isinstance(function, property)) and source is not None:
-                function.__doc__ = getattr(original, name).__doc__
+        for name in dir(cls):
+            member = inspect.getattr_static(cls, name)
+            source = getattr(original, name, None)
+            if name.startswith("_") or source is None or source.__doc__ == member.__doc__:
+                continue
+            if name not in vars(cls) and inspect.isfunction(member):
+                # Inherited here, but the original has a docstring of its own.
+                member = update_wrapper(FunctionType(member.__code__, member.__globals__), member)
+                setattr(cls, name, member)
+            if isinstance(member, classmethod):
+                # A classmethod keeps a copy of the docstring its function had when it was wrapped.
+                member.__func__.__doc__ = source.__doc__
+                setattr(cls, name, classmethod(member.__func__))
+            else:
+                member.__doc__ = source.__doc__
         return cls
 
     return decorate

@@ -1,0 +1,173 @@
+"""The house: its layers, its public names, its two colours."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tframex
+from tests.conftest import ROOT
+from tframex import agents, model, sync, systems
+
+PACKAGE = ROOT / "tframex"
+
+# Each layer may import only from those above it in this list.
+LAYERS = [
+    ["errors", "_types"],
+    ["_checks", "_logging", "_sse", "_wire", "_retry", "_loop", "_concurrency", "_files", "_thinking", "_progress"],
+    ["tokens"],
+    ["chunking"],
+    ["client"],
+    ["local"],
+    ["model"],
+    ["agents"],
+    ["systems"],
+    ["sync"],
+    ["testing"],
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules a file imports, also inside functions and for type checking."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+FILES = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_layer_imports_only_from_those_below_it(path: Path) -> None:
+    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "tframex":
+            assert RANK[parts[1]] < RANK[own] or parts[1] == own, f"{own} imports {parts[1]}"
+        assert parts[0] != "httpx", "the official client speaks httpx2; httpx is only what a user may inject"
+        assert parts[0] != "openai" or own in ("client", "model", "sync"), "only client and model import openai"
+
+
+def test_sync_names_openai_only_for_type_checkers() -> None:
+    code = "import sys, tframex.sync; print('openai' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT).strip() == b"False"
+
+
+@pytest.mark.parametrize(
+    "name", ["tframex", "tframex.agents", "tframex.model", "tframex.sync", "tframex.systems", "tframex.testing"]
+)
+def test_public_names_are_sorted_and_importable(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__all__ == sorted(module.__all__)
+    assert len(set(module.__all__)) == len(module.__all__)
+    for public in module.__all__:
+        assert getattr(module, public) is not None
+        assert public in dir(module)
+
+
+def test_the_names_of_the_seed_are_importable_from_everywhere_they_should_be() -> None:
+    for home, names in {
+        "tframex.model": ("BaseModel", "VLLMModel"),
+        "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
+        "tframex.systems": ("BaseSystem", "ChainOfAgents", "MultiCallSystem"),
+    }.items():
+        for name in names:
+            assert getattr(importlib.import_module(home), name) is getattr(tframex, name)
+            assert hasattr(sync, name)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = tframex.Nonsense
+
+
+def test_importing_tframex_prints_nothing_and_starts_nothing() -> None:
+    code = (
+        "import sys, threading, logging, tframex; "
+        "assert threading.active_count() == 1; assert not logging.getLogger('tframex').handlers; "
+        "assert not {'openai', 'anyio', 'structlog', 'tiktoken', 'msgspec'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_the_version_is_the_package_s() -> None:
+    from importlib.metadata import version
+
+    assert tframex.__version__ == version("tframex")
+
+
+# -- the pair --------------------------------------------------------------------------------------------------------
+
+PAIRS = [
+    (model.BaseModel, sync.BaseModel),
+    (model.VLLMModel, sync.VLLMModel),
+    (agents.BaseAgent, sync.BaseAgent),
+    (agents.BasicAgent, sync.BasicAgent),
+    (agents.ContextAgent, sync.ContextAgent),
+    (systems.BaseSystem, sync.BaseSystem),
+    (systems.ChainOfAgents, sync.ChainOfAgents),
+    (systems.MultiCallSystem, sync.MultiCallSystem),
+]
+
+
+def public_methods(cls: type) -> dict[str, Any]:
+    return {
+        name: inspect.getattr_static(cls, name)
+        for name in dir(cls)
+        if not name.startswith("_") and name != "register" and callable(getattr(cls, name))
+    }
+
+
+def signature(function: Any) -> tuple[list[tuple[Any, ...]], str]:
+    function = function.__func__ if isinstance(function, classmethod) else function
+    found = inspect.signature(function)
+    parameters = [(p.name, p.kind, p.default, str(p.annotation)) for p in found.parameters.values()]
+    return parameters, str(found.return_annotation)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=lambda cls: cls.__name__)
+def test_the_two_colours_have_the_same_methods(ours: type, theirs: type) -> None:
+    missing = set(public_methods(ours)) - set(public_methods(theirs))
+    assert not missing, f"tframex.sync.{theirs.__name__} lacks {missing}"
+    for name, method in public_methods(ours).items():
+        parameters, returns = signature(method)
+        twin_parameters, twin_returns = signature(public_methods(theirs)[name])
+        assert twin_parameters == parameters, f"{ours.__name__}.{name}"
+        # AsyncIterator[T] with Iterator[T]; a generator can also be closed, and takes nothing.
+        returns = re.sub(r"^Async(Iterator|Generator)\[(.*?)(, None)?\]$", r"Generator[\2, None, None]", returns)
+        assert twin_returns == returns, f"{ours.__name__}.{name}"
+        assert inspect.getdoc(public_methods(theirs)[name]) == inspect.getdoc(method), f"{ours.__name__}.{name}"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=lambda cls: cls.__name__)
+def test_the_two_colours_are_made_alike_and_say_the_same(ours: type, theirs: type) -> None:
+    assert theirs.__doc__ == ours.__doc__
+    assert (ours.__doc__ or "").strip()
+    if "__init__" in vars(theirs):
+
+        def arguments(cls: Any) -> list[tuple[Any, ...]]:
+            return [(p.name, p.kind, p.default, str(p.annotation)) for p in inspect.signature(cls).parameters.values()]
+
+        assert arguments(theirs) == arguments(ours)
+    properties = {name for name in dir(ours) if isinstance(inspect.getattr_static(ours, name), property)}
+    assert properties <= set(dir(theirs))
+
+
+def test_everything_in_sync_is_in_both() -> None:
+    pairs = {theirs.__name__ for _, theirs in PAIRS}
+    assert set(sync.__all__) == pairs | {"LocalServer", "blocking"}
