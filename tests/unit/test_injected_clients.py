@@ -6,6 +6,7 @@ import json
 
 import anyio
 import httpx
+import httpx2
 import pytest
 from pytest_httpx import HTTPXMock, IteratorStream
 from pytest_httpx2 import HTTPXMock as HTTPX2Mock

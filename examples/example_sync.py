@@ -1,0 +1,69 @@
+"""The same four examples from a synchronous script: the same names, no `await`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _setup import HERE, OUTPUTS, ShowProgress, get_sync_model, save
+
+from tframex.sync import BasicAgent, ChainOfAgents, ContextAgent, MultiCallSystem, VLLMModel
+
+
+def basic(model: VLLMModel) -> None:
+    """An agent whose answer is shown while it is generated."""
+    print("== 1. BasicAgent ==")
+    pieces = []
+    for piece in BasicAgent("basic", model).stream("Write a list of five things one finds at a harbour."):
+        print(piece, end="", flush=True)
+        pieces.append(piece)
+    print()
+    save("1_basic.txt", "".join(pieces))
+
+
+def context(model: VLLMModel) -> None:
+    """An agent that answers from a text."""
+    print("== 2. ContextAgent ==")
+    text = (HERE / "context.txt").read_text(encoding="utf-8")
+    answer = ContextAgent("guide", model, context=text).run("On which evenings are visitors welcome?")
+    print(answer)
+    save("2_context.txt", answer)
+
+
+def chain(model: VLLMModel) -> None:
+    """A chain of agents that reads a text longer than the model's context window."""
+    print("== 3. ChainOfAgents ==")
+    text = (HERE / "longtext.txt").read_text(encoding="utf-8")
+    question = "Who was Tobias Wren, and what was the name of his first boat?"
+    system = ChainOfAgents("reader", model, chunk_size=900, chunk_overlap=60)
+    answer = system.run(question, text, progress=ShowProgress(), max_tokens=100)
+    print(f"{question}\n\n{answer}")
+    save("3_chain.txt", answer)
+
+
+def multi_call(model: VLLMModel) -> None:
+    """The same prompt several times at once, each answer in a file of its own."""
+    print("== 4. MultiCallSystem ==")
+    prompt = "Invent a name for a ferry. Answer with the name alone."
+    system = MultiCallSystem("names", model)
+    files = system.run(prompt, 3, OUTPUTS / "4_multi_call", progress=ShowProgress(), max_tokens=12, temperature=1)
+    for call, file in files.items():
+        print(f"{call}: {file if file.startswith('ERROR:') else Path(file).read_text(encoding='utf-8')!r}")
+    print()
+
+
+EXAMPLES = [basic, context, chain, multi_call]
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--example", type=int, choices=range(1, 5), help="run only this one")
+    number = parser.parse_args().example
+    with get_sync_model() as model:
+        for example in EXAMPLES if number is None else [EXAMPLES[number - 1]]:
+            example(model)
+
+
+if __name__ == "__main__":
+    main()

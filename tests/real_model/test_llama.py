@@ -1,0 +1,157 @@
+"""The whole surface on a real model: llama.cpp with SmolLM2-135M, embedded. It asserts mechanics, not wisdom."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, Colour, ask
+from tframex import sync
+from tframex.agents import BasicAgent, ContextAgent
+from tframex.errors import ContextLengthError, LocalServerError, ModelError
+from tframex.local import LocalServer
+from tframex.model import VLLMModel
+from tframex.systems import ChainOfAgents, MultiCallSystem
+
+pytestmark = pytest.mark.real_model
+
+QUESTION = ask("Name three colours.")
+GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 16}
+
+
+def model_of(server: LocalServer, colour: Colour, **settings: Any) -> Any:
+    return colour.make(VLLMModel(server.model_name, server.url, "none", **settings))
+
+
+def test_a_greedy_answer_is_the_same_in_every_way_of_asking(colour: Colour, local_server: LocalServer) -> None:
+    async def body() -> None:
+        async with model_of(local_server, colour) as model:
+            completion = await model.call(QUESTION, **GREEDY)
+            assert completion.text == "".join([piece async for piece in model.call_stream(QUESTION, **GREEDY)])
+        assert completion.finish_reason == "length"
+        assert (completion.usage.completion_tokens, completion.retries, completion.resumes) == (16, 0, 0)
+        assert completion.evidence == ("finish_reason", "usage", "[DONE]")
+
+    colour.run(body)
+
+
+def test_agents_and_systems_answer(colour: Colour, local_server: LocalServer, tmp_path: Path) -> None:
+    async def body() -> None:
+        model = VLLMModel(local_server.model_name, local_server.url, "none", context_window=local_server.context_window)
+        assert await colour.make(BasicAgent("a", model)).run("Say hello.", **GREEDY)
+        agent = colour.make(ContextAgent("c", model, "The cat is called Moritz."))
+        assert await agent.run("What is the cat called?", **GREEDY)
+        text = "The keeper wrote down every ship that passed. In winter there were few. " * 12
+        chain = colour.make(ChainOfAgents("chain", model, chunk_size=90, chunk_overlap=10, max_notes=16))
+        steps: list[Any] = []
+        assert await chain.run("What did the keeper do?", text, progress=steps.append, **GREEDY)
+        assert len(steps) > 2
+        multi = colour.make(MultiCallSystem("m", model, max_concurrency=2))
+        paths = await multi.run("Say hello.", 3, tmp_path, **GREEDY)
+        assert all(Path(path).read_text(encoding="utf-8") for path in paths.values())
+        await colour.make(model).close_client()
+
+    colour.run(body)
+
+
+def test_an_overflow_is_named(colour: Colour, local_server: LocalServer) -> None:
+    async def body() -> None:
+        async with model_of(local_server, colour) as model:
+            with pytest.raises(ContextLengthError, match="exceeds the available context size"):
+                await model.call(ask("word " * 3000))
+
+    colour.run(body)
+
+
+def test_the_window_is_what_the_server_made_of_it(local_server: LocalServer) -> None:
+    assert local_server.context_window == 2048
+    assert local_server.model_name in repr(local_server)
+
+
+def test_a_local_model_starts_at_the_first_call_and_stops_when_it_is_closed() -> None:
+    with sync.VLLMModel.local(server={"slots": 1, "context_window": 512}) as model:
+        assert model.call(QUESTION, **GREEDY).text
+        assert model.context_window == 512
+        server = model._async._server
+        assert server is not None
+        process = psutil.Process(server.pid)
+    assert not process.is_running()
+
+
+def test_a_key_is_asked_for_if_one_is_set() -> None:
+    with LocalServer(slots=1, context_window=256, api_key="right") as server:
+        with sync.VLLMModel(server.model_name, server.url, "right") as model:
+            assert model.call(QUESTION, **GREEDY).text
+        with (
+            sync.VLLMModel(server.model_name, server.url, "wrong") as model,
+            pytest.raises(ModelError, match="API_KEY"),
+        ):
+            model.call(QUESTION)
+
+
+def test_a_server_that_died_says_so_and_starts_again() -> None:
+    with sync.VLLMModel.local(server={"slots": 1, "context_window": 256}) as model:
+        model.call(QUESTION, **GREEDY)
+        server = model._async._server
+        assert server is not None
+        psutil.Process(server.pid).kill()
+        psutil.Process(server.pid).wait(10)
+        with pytest.raises(LocalServerError, match="died .*The next use starts it again"):
+            model.call(QUESTION, **GREEDY)
+        assert model.call(QUESTION, **GREEDY).text
+
+
+PARENT = """
+import sys, time
+from tframex.local import LocalServer
+server = LocalServer(slots=1, context_window=256)
+server.start()
+print(server.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("kill", ["terminate", "kill"])
+def test_the_server_dies_with_its_parent_however_that_ends(kill: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        getattr(parent, kill)()
+        parent.wait(10)
+        child.wait(10)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_of_the_parent_does_not_keep_the_server_alive() -> None:
+    code = PARENT.replace(
+        "time.sleep(600)", "import os\nif os.fork() == 0:\n    print(os.getpid(), flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        child, fork = (psutil.Process(int(parent.stdout.readline())) for _ in range(2))
+        try:
+            parent.send_signal(signal.SIGKILL)
+            parent.wait(10)
+            child.wait(10)
+        finally:
+            fork.kill()
+
+
+def test_a_stop_with_an_open_stream_is_prompt() -> None:
+    with LocalServer(slots=1, context_window=512) as server:
+        model = sync.VLLMModel(server.model_name, server.url, "none", max_retries=0, resume="never")
+        pieces = model.call_stream(ask("Tell a long story."), max_tokens=400, ignore_eos=True)
+        next(pieces)
+        started = time.monotonic()
+        server.stop()
+        assert time.monotonic() - started < 5
+        with pytest.raises(ModelError):
+            list(pieces)

