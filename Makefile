@@ -20,13 +20,14 @@ lint: .venv/dev
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m basedpyright --level error
 
 format: .venv/dev
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
 docs: .venv/dev
-	$(RUN) -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
 bench: .venv/dev
 	$(RUN) -m tests.benchmarks

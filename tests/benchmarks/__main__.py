@@ -1,0 +1,17 @@
+"""`make bench`: figures measured side by side in one run, printed as ratios where there is something to compare."""
+
+from __future__ import annotations
+
+import platform
+
+from tests.benchmarks import import_time
+
+
+def main() -> None:
+    """Run all benchmarks."""
+    print(f"Python {platform.python_version()} on {platform.machine()} {platform.system()}\n")
+    import_time.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""User code, checked by mypy and pyright and never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+from typing_extensions import assert_type
+
+from tframex import sync
+from tframex.agents import BaseAgent, BasicAgent, ContextAgent
+from tframex.model import BaseModel, Completion, Delta, Usage, VLLMModel
+from tframex.systems import ChainOfAgents, MultiCallSystem
+
+
+async def asynchronous(model: VLLMModel, agent: BasicAgent) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    assert_type(await model.call(messages, top_k=5), Completion)
+    assert_type(model.call_stream(messages), AsyncGenerator[str, None])
+    async for event in model.stream(messages):
+        assert_type(event, Delta | Completion)
+    assert_type((await model.call(messages)).usage, Usage | None)
+    assert_type(await agent.run("hi", temperature=0.0), str)
+    assert_type(await agent.stream_to_file("hi", "out.txt"), Completion)
+    assert_type(await ChainOfAgents("c", model).run("q", "text"), str)
+    assert_type(await MultiCallSystem("m", model).run("q", 3), dict[str, str])
+    async with VLLMModel.from_env() as other:
+        assert_type(other, VLLMModel)
+
+
+def synchronous(model: sync.VLLMModel) -> None:
+    messages = ({"role": "user", "content": "hi"},)
+    assert_type(model.call(messages), Completion)
+    assert_type(model.call_stream(messages), Generator[str, None, None])
+    assert_type(sync.ContextAgent("a", model, "context").run("hi"), str)
+    assert_type(sync.MultiCallSystem("m", model).run("q", 3), dict[str, str])
+    with sync.VLLMModel.local() as local:
+        assert_type(local, sync.VLLMModel)
+
+
+class Mine(BaseAgent):
+    async def run(self, prompt: str, **options: Any) -> str:
+        return await self._stream_and_aggregate([{"role": "user", "content": prompt}], **options)
+
+
+class MyModel(BaseModel):
+    async def call_stream(self, messages: Any, **options: Any) -> AsyncGenerator[str, None]:
+        yield "hi"
+
+
+def wrapped() -> None:
+    assert_type(sync.blocking(MyModel("m")), sync.BaseModel)
+    assert_type(sync.blocking(Mine("a", MyModel("m"))), sync.BaseAgent)
+    assert_type(sync.blocking(ContextAgent("a", MyModel("m"), "x")), sync.BasicAgent)
