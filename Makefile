@@ -11,10 +11,7 @@ demo: .venv/demo
 	$(RUN) examples/example.py --example 3
 
 test: lint docs
-	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest
-	@$(RUN) -m coverage combine -q && $(RUN) -m coverage report > .coverage-report.txt || (cat .coverage-report.txt; exit 1)
-	@tail -n 1 .coverage-report.txt
+	$(RUN) -m pytest --cov --cov-report=term:skip-covered
 
 lint: .venv/dev
 	$(RUN) -m ruff format --check .

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tframex.agents import BaseAgent, BasicAgent, ContextAgent
     from tframex.chunking import Chunk, chunk_text
+    from tframex.client import APIStreamInterruptedError, AsyncOpenAI, OpenAI
     from tframex.errors import (
         AuthenticationError,
         ChunkingError,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "APIStreamInterruptedError",
+    "AsyncOpenAI",
     "AuthenticationError",
     "BaseAgent",
     "BaseModel",
@@ -61,6 +64,7 @@ __all__ = [
     "ModelStatusError",
     "ModelTimeoutError",
     "MultiCallSystem",
+    "OpenAI",
     "OutputError",
     "PartialFailureError",
     "Progress",
@@ -83,6 +87,7 @@ __all__ = [
 _MODULES = {
     "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
     "tframex.chunking": ("Chunk", "chunk_text"),
+    "tframex.client": ("APIStreamInterruptedError", "AsyncOpenAI", "OpenAI"),
     "tframex.local": ("LocalServer",),
     "tframex.model": (
         "BaseModel",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 
-from tests.benchmarks import import_time
+from tests.benchmarks import import_time, streaming
 
 
 def main() -> None:
     """Run all benchmarks."""
     print(f"Python {platform.python_version()} on {platform.machine()} {platform.system()}\n")
     import_time.run()
+    streaming.run()
 
 
 if __name__ == "__main__":

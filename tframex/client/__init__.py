@@ -1,1 +1,23 @@
 """The official `openai` clients, made fast and dependable."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tframex.client._streams import APIStreamInterruptedError, AsyncChatStream, ChatStream
+    from tframex.client.clients import AsyncOpenAI, OpenAI
+
+__all__ = ["APIStreamInterruptedError", "AsyncChatStream", "AsyncOpenAI", "ChatStream", "OpenAI"]
+
+
+def __getattr__(name: str) -> Any:
+    # The official client takes over a second to import; models that are only configured do without it.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"tframex.client.{'clients' if name.endswith('OpenAI') else '_streams'}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,7 +19,7 @@ from tframex.errors import ModelError
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Clocks", "Endpoint", "drive"]
+__all__ = ["Clocks", "Endpoint", "drive", "is_encoded"]
 
 # What may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
 _EPILOGUE = 5.0
@@ -62,8 +62,16 @@ class Clocks:
     total: float | None = None
 
 
-async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> AsyncGenerator[list[Event], None]:
+async def drive(
+    exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None
+) -> AsyncGenerator[list[Event], None]:
     """The events of one answer, as many at once as each network read brought.
+
+    Args:
+        exchange: What to send, and what became of it.
+        endpoint: Where to send it.
+        clocks: Time limits.
+        opened: The response to the first request, if somebody else has sent it.
 
     Raises:
         ModelError: The answer is not whole and could not be made so.
@@ -82,7 +90,9 @@ async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> Async
             error: ModelError | None = None
             deadline = min(end, clock.now() + _or_inf(clocks.first_token))
             try:
-                async with _body(endpoint.client, step.request, deadline - clock.now(), exchange) as body:
+                sending = opened or await _send(endpoint.client, step.request, deadline - clock.now())
+                opened = None
+                async with _body(sending, exchange) as body:
                     while not exchange.done:
                         try:
                             data = await clock.next(body, deadline)
@@ -93,6 +103,8 @@ async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> Async
                             # The reader's own time does not count.
                             idle = _EPILOGUE if exchange.whole else _or_inf(clocks.idle)
                             deadline = min(end, clock.now() + idle)
+                        if exchange.failure is not None:
+                            raise exchange.failure
                     if exchange.done:
                         await _drain(body, clock)
             except TimeoutError as exc:
@@ -107,16 +119,18 @@ async def drive(exchange: Exchange, endpoint: Endpoint, clocks: Clocks) -> Async
         clock.close()
 
 
-@asynccontextmanager
-async def _body(
-    client: openai.AsyncOpenAI, request: ChatRequest, seconds: float, exchange: Exchange
-) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Send a request and give the bytes of the answer's body."""
+async def _send(client: openai.AsyncOpenAI, request: ChatRequest, seconds: float) -> Any:
+    """Send a request and return the response, an httpx2 or httpx one, with its body unread."""
     resource = client.chat.completions if request.prompt is None else client.completions
-    manager: Any = resource.with_streaming_response.create(**request.keywords())
     with anyio.fail_after(None if seconds == math.inf else max(0.0, seconds)):
-        response = await manager.__aenter__()
-    body = response.iter_bytes()
+        response = await resource.with_streaming_response.create(**request.keywords()).__aenter__()
+    return response.http_response
+
+
+@asynccontextmanager
+async def _body(response: Any, exchange: Exchange) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The bytes of a response's body; the response is closed in the end."""
+    body = aiter(response.aiter_bytes() if is_encoded(response) else response.stream)
     try:
         exchange.opened(response.headers)
         yield body
@@ -124,11 +138,16 @@ async def _body(
         # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
         # also, and above all, when this task has been cancelled.
         with anyio.CancelScope(shield=True):
-            await manager.__aexit__(None, None, None)
+            await response.aclose()
             # The layers below read each other through generators that nobody closes. Reading on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
             with anyio.move_on_after(_DRAIN), suppress(Exception):
                 await body.__anext__()
+
+
+def is_encoded(response: Any) -> bool:
+    """Whether the body is compressed. If not, its stream is read directly: decoders cost time for each read."""
+    return bool(response.headers.get("content-encoding", "identity") != "identity")
 
 
 async def _drain(body: AsyncIterator[bytes], clock: ReadClock) -> None:

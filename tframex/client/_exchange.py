@@ -71,6 +71,7 @@ class Exchange:
         max_retries: How many requests in a row may fail without bringing anything.
         resume: Whether a broken answer is continued.
         restartable: Whether nobody has seen the text yet, so that starting over is allowed.
+        asks_for_ids: Whether the first request asks for token ids, where the endpoint has them.
         wait: How long to wait between requests.
     """
 
@@ -84,6 +85,7 @@ class Exchange:
         max_retries: int = 2,
         resume: ResumeMode = "auto",
         restartable: bool = False,
+        asks_for_ids: bool = True,
         wait: tenacity.wait.wait_base = DEFAULT_WAIT,
     ) -> None:
         self.request = request
@@ -100,6 +102,7 @@ class Exchange:
         self._max_retries = max_retries
         self._resume = resume
         self._restartable = restartable
+        self._asks_for_ids = asks_for_ids
         self._wait = wait
         self._fruitless = 0
         self._spent: list[ChunkUsage] = []
@@ -112,7 +115,8 @@ class Exchange:
 
     def first(self) -> Step:
         """The first request."""
-        if self._abilities.token_ids and self._resume == "auto" and self.request.allows_token_ids:
+        wanted = self._asks_for_ids and self._resume == "auto"
+        if wanted and self._abilities.token_ids and self.request.allows_token_ids:
             self._begin(Step("fresh", self.request.asking_for_token_ids()))
         return self._step
 
@@ -125,15 +129,19 @@ class Exchange:
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes of the body and return the chunks that are new to the reader.
 
-        Raises:
-            ModelStatusError: The endpoint reported an error inside the stream.
-            ResponseFormatError: The bytes are not a Chat Completions stream.
+        What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
         """
         if len(self._head) < _HEAD:
             self._head += data[: 65536 if not self._is_stream else _HEAD]
-        if not self._is_stream:
-            return []
         events: list[Event] = []
+        if self._is_stream:
+            try:
+                self._decode(data, events)
+            except ModelError as error:
+                self.failure = error
+        return events
+
+    def _decode(self, data: bytes, events: list[Event]) -> None:
         try:
             for item in self._decoder.feed(data):
                 if item.startswith(b"[DONE]"):
@@ -149,7 +157,6 @@ class Exchange:
             raise started_over(model_id=self._model_id) from exc
         except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise unreadable(self._head, model_id=self._model_id, partial=self.received.text, why=str(exc)) from exc
-        return events
 
     def _take(self, chunk: Chunk, data: bytes, events: list[Event]) -> None:
         received = self.received
@@ -262,6 +269,7 @@ class Exchange:
         self._broken_by: ModelError | None = None
         self.events = 0
         self.done = False
+        self.failure: ModelError | None = None
 
     def _may_retry(self, error: ModelError) -> bool:
         if isinstance(error, ModelTimeoutError) and error.phase == "total":

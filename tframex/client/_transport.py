@@ -17,7 +17,11 @@ KEEPALIVE_EXPIRY = 4.0
 
 def make_http_client(max_connections: int | None) -> httpx2.AsyncClient:
     """A transport: aiohttp on asyncio, where it costs a quarter of httpx2 for each network read; httpx2 on trio."""
-    on_asyncio = "asyncio" in current_token().backend_class.__module__
+    try:
+        on_asyncio = "asyncio" in current_token().backend_class.__module__
+    except RuntimeError:
+        # No loop runs yet: a client of a module, made before `asyncio.run`.
+        on_asyncio = True
     limits = httpx2.Limits(
         # aiohttp reads None as its own default of 100, and 0 as no limit.
         max_connections=max_connections or (0 if on_asyncio else None),

@@ -1,0 +1,107 @@
+"""A server that sends the bytes of a vLLM as fast as they are taken, or at a fixed pace; run as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["serve"]
+
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ndate: Sun, 22 Nov 2026 10:22:22 GMT\r\nserver: uvicorn\r\n"
+    b"content-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+COMMON = (
+    b'data: {"id":"chatcmpl-9b650ef01f2d241d","object":"chat.completion.chunk","created":1795342942,"model":"smol",'
+)
+FIRST = (
+    COMMON
+    + b'"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],'
+    + b'"prompt_token_ids":null,"prompt_text":null}\n\n'
+)
+TOKEN = (
+    COMMON
+    + b'"choices":[{"index":0,"delta":{"content":" colour"},"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n'
+)
+LAST = (
+    COMMON
+    + b'"choices":[{"index":0,"delta":{"content":" but"},"logprobs":null,"finish_reason":"length","stop_reason":null,'
+    + b'"token_ids":null}]}\n\n'
+)
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+class Handler(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, pace: float) -> None:
+        self._pace = pace
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def pause_writing(self) -> None:
+        self._open.clear()
+
+    def resume_writing(self) -> None:
+        self._open.set()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, end, rest = self._buffer.partition(b"\r\n\r\n")
+        length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
+        if end and len(rest) >= length:
+            tokens = json.loads(rest[:length]).get("max_tokens", 500)
+            self._buffer = rest[length:]
+            self._task = asyncio.get_running_loop().create_task(self._answer(tokens))
+
+    async def _answer(self, tokens: int) -> None:
+        usage = json.dumps({"prompt_tokens": 34, "total_tokens": 34 + tokens, "completion_tokens": tokens}).encode()
+        write = self._transport.write
+        write(HEAD + _chunk(FIRST))
+        token = _chunk(TOKEN)
+        for _ in range(tokens - 1):
+            await self._open.wait()
+            write(token)
+            if self._pace:
+                await asyncio.sleep(self._pace)
+        write(_chunk(LAST) + _chunk(COMMON + b'"choices":[],"usage":' + usage + b"}\n\n"))
+        write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+async def main(pace: float) -> None:
+    """Serve until standard input ends."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Handler(pace), "127.0.0.1", 0, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+@contextmanager
+def serve(pace: float = 0.0) -> Iterator[str]:
+    """Run the server; gives the base URL of its API.
+
+    Args:
+        pace: Seconds between two tokens of a stream.
+    """
+    command = [sys.executable, "-m", "tests.benchmarks._server", str(pace)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        process.stdin.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(float(sys.argv[1])))

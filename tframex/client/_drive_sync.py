@@ -1,0 +1,106 @@
+"""The synchronous twin of `drive`, for the synchronous official client.
+
+Time limits are those of the client's transport: nothing can interrupt a blocking read from outside.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from tframex.client._drive import is_encoded
+from tframex.client._exchange import Event, Exchange, Step
+from tframex.client._failures import translate
+from tframex.errors import ModelError
+
+if TYPE_CHECKING:
+    import openai
+
+__all__ = ["drive_sync"]
+
+_DRAIN = 1.0
+
+
+def drive_sync(
+    exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any
+) -> Generator[list[Event], None, None]:
+    """The events of one answer, as many at once as each network read brought.
+
+    Args:
+        exchange: What to send, and what became of it.
+        client: Sends what follows the first request; without retries of its own.
+        model_id: For error messages.
+        opened: The response to the first request.
+
+    Raises:
+        ModelError: The answer is not whole and could not be made so.
+    """
+    step: Step | None = exchange.first()
+    while step is not None:
+        if step.delay:
+            time.sleep(step.delay)
+        if step.kind == "probe":
+            step = exchange.probed(_owner(client))
+            continue
+        error: ModelError | None = None
+        try:
+            response = opened or _send(client, step)
+            opened = None
+            try:
+                exchange.opened(response.headers)
+                body = iter(response.iter_bytes() if is_encoded(response) else response.stream)
+                while not exchange.done:
+                    data = next(body, None)
+                    if data is None:
+                        break
+                    if events := exchange.feed(data):
+                        yield events
+                    if exchange.failure is not None:
+                        raise exchange.failure
+                if exchange.done:
+                    _drain(response, body)
+            finally:
+                response.close()
+        except Exception as exc:
+            error = exc if isinstance(exc, ModelError) else translate(exc, model_id=model_id, url=str(client.base_url))
+            if error is not exc:
+                error.__cause__ = exc
+        step = exchange.ended(error)
+    if tail := exchange.tail():
+        yield tail
+
+
+def _send(client: openai.OpenAI, step: Step) -> Any:
+    resource = client.chat.completions if step.request.prompt is None else client.completions
+    return resource.with_streaming_response.create(**step.request.keywords()).__enter__().http_response
+
+
+def _owner(client: openai.OpenAI) -> str:
+    try:
+        models = client.with_options(timeout=10).models.list()
+        return models.data[0].owned_by or "" if models.data else ""
+    except Exception:
+        return ""
+
+
+def _drain(response: Any, body: Iterator[bytes]) -> None:
+    """Read what is left after `[DONE]`, so that the connection can be used again (the official client does not)."""
+    stream = response.extensions.get("network_stream")
+    sock: Any = stream.get_extra_info("socket") if stream is not None else None
+
+    def give_up() -> None:
+        # A server that says `[DONE]` and keeps the body open would hold the reader until its read timeout.
+        with suppress(OSError):
+            sock.shutdown(2)
+
+    late = threading.Timer(_DRAIN, give_up)
+    if sock is not None:
+        late.start()
+    try:
+        for _ in body:
+            pass
+    finally:
+        late.cancel()

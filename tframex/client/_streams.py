@@ -1,0 +1,137 @@
+"""The official stream objects, with our decoder and the resume ladder inside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import openai
+from openai import AsyncStream, Stream
+from openai.types.chat import ChatCompletionChunk
+
+from tframex._concurrency import closing
+from tframex.client._chunks import ChunkMaker
+from tframex.client._drive import Clocks, Endpoint, drive
+from tframex.client._drive_sync import drive_sync
+from tframex.client._exchange import Exchange
+from tframex.client._request import ChatRequest
+from tframex.client._shared import Shared
+from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, StreamInterruptedError
+
+__all__ = ["APIStreamInterruptedError", "AsyncChatStream", "ChatStream"]
+
+
+class APIStreamInterruptedError(openai.APIConnectionError, StreamInterruptedError):
+    """A stream of `tframex.OpenAI` or `tframex.AsyncOpenAI` broke off and could not be continued.
+
+    It is an `openai.APIConnectionError` and a `tframex.StreamInterruptedError` at once.
+
+    Attributes:
+        partial: The text that had arrived.
+    """
+
+    def __init__(self, error: ModelError, request: Any) -> None:
+        openai.APIConnectionError.__init__(self, message=str(error), request=request)
+        self.model_id = error.model_id
+        self.partial = error.partial
+
+
+class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
+    """`AsyncStream[ChatCompletionChunk]` for a fraction of the cost, whose answers are whole or end with an error."""
+
+    async def __stream__(self) -> AsyncIterator[ChatCompletionChunk]:
+        client: Any = self._client
+        shared: Shared = client._tframex
+        exchange, model = _exchange(shared, self._options, client.max_retries)
+        maker = ChunkMaker(client, self.response)
+        endpoint = Endpoint(client.with_options(max_retries=0), model, str(client.base_url))
+        clocks = Clocks(idle=shared.idle_timeout)
+        try:
+            async with closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:
+                async for events in batches:
+                    for event in events:
+                        yield maker.make(event)
+        except ModelError as error:
+            raise _official(error, self.response.request) from error
+
+    def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
+        return self._iterator
+
+    async def close(self) -> None:
+        """Close the response and release the connection."""
+        aclose = getattr(self._iterator, "aclose", None)
+        # Another task may be reading; the closed response ends its wait.
+        if aclose is not None:
+            with suppress(RuntimeError):
+                await aclose()
+        await super().close()
+
+
+class ChatStream(Stream[ChatCompletionChunk]):
+    """`Stream[ChatCompletionChunk]` for a fraction of the cost, whose answers are whole or end with an error."""
+
+    def __stream__(self) -> Iterator[ChatCompletionChunk]:
+        client: Any = self._client
+        exchange, model = _exchange(client._tframex, self._options, client.max_retries)
+        maker = ChunkMaker(client, self.response)
+        batches = drive_sync(exchange, client.with_options(max_retries=0), model, self.response)
+        try:
+            for events in batches:
+                for event in events:
+                    yield maker.make(event)
+        except ModelError as error:
+            raise _official(error, self.response.request) from error
+        finally:
+            batches.close()
+
+    def __iter__(self) -> Iterator[ChatCompletionChunk]:
+        return self._iterator
+
+    def close(self) -> None:
+        """Close the response and release the connection."""
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            with suppress(ValueError):  # another thread is reading
+                close()
+        super().close()
+
+
+def _exchange(shared: Shared, options: Any, max_retries: int) -> tuple[Exchange, str]:
+    """The state of the answer to a request the official client has just sent."""
+    body: dict[str, Any] = {**(options.json_data or {}), **(options.extra_json or {})}
+    body.pop("stream", None)
+    model = str(body.pop("model", ""))
+    messages = body.pop("messages", [])
+    transport: dict[str, Any] = {
+        "extra_headers": dict(options.headers) if isinstance(options.headers, Mapping) else None,
+        "extra_query": dict(options.params) if options.params else None,
+        "timeout": options.timeout,
+    }
+    request = ChatRequest(model, messages, body, {name: value for name, value in transport.items() if _given(value)})
+    exchange = Exchange(
+        request,
+        abilities=shared.abilities,
+        budget=shared.budget,
+        model_id=model,
+        max_retries=max_retries,
+        resume=shared.resume,
+        asks_for_ids=False,
+    )
+    return exchange, model
+
+
+def _given(value: object) -> bool:
+    return value is not None and not isinstance(value, (openai.NotGiven, openai.Omit))
+
+
+def _official(error: ModelError, request: Any) -> openai.OpenAIError:
+    """The exception a user of the official client expects."""
+    cause = error.__cause__
+    if isinstance(error, ModelStatusError):
+        if isinstance(cause, openai.OpenAIError):
+            return cause
+        return openai.APIError(str(error), request, body=error.body)
+    if isinstance(error, ModelTimeoutError) and not error.partial:
+        return openai.APITimeoutError(request)
+    return APIStreamInterruptedError(error, request)
