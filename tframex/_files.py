@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tframex.errors import OutputError
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["PartialFile", "make_folder"]
+
+_being_written: set[Path] = set()
+_lock = threading.Lock()
 
 
 class PartialFile:
@@ -30,30 +34,43 @@ class PartialFile:
     """
 
     def __init__(self, path: str | Path) -> None:
+        if not str(path).strip() or not Path(path).name:
+            raise OutputError(f"cannot write {str(path)!r}: it has no file name", path=str(path))
         self.path = Path(path)
+        self._file: IO[str] | None = None
         self.partial = self.path.with_name(f"{self.path.name}.partial")
 
     def __enter__(self) -> Self:
         if self.path.is_dir():
             raise OutputError(f"cannot write {self.path}: it is a folder; give the name of a file", path=str(self.path))
         make_folder(self.path.parent)
-        with self._reported():
-            # Newlines are written as they came: "\r\n" of a model is part of its answer.
-            self._file = self.partial.open("w", encoding="utf-8", newline="", errors="surrogatepass")
+        self._key = self.partial.resolve()
+        with _lock:
+            if self._key in _being_written:
+                raise OutputError(
+                    f"cannot write {self.path}: another call is writing it; give each its own name", path=str(self.path)
+                )
+            _being_written.add(self._key)
         return self
 
     def write(self, text: str) -> None:
-        """Append text."""
+        """Append text; the first replaces the partial file of an earlier failure."""
         with self._reported():
-            self._file.write(text)
-            self._file.flush()
+            self._opened().write(text)
+            self._opened().flush()
+
+    def _opened(self) -> IO[str]:
+        if self._file is None:
+            # Newlines are written as they came: "\r\n" of a model is part of its answer.
+            self._file = self.partial.open("w", encoding="utf-8", newline="", errors="surrogatepass")
+        return self._file
 
     def finish(self) -> None:
         """Give the file its name; it is on disk before it replaces an older one."""
         with self._reported():
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            self._opened().flush()
+            os.fsync(self._opened().fileno())
+            self._opened().close()
             os.replace(self.partial, self.path)
 
     def __exit__(
@@ -61,7 +78,10 @@ class PartialFile:
     ) -> None:
         # After a failed write closing fails as well, for the same reason, which has been reported.
         with suppress(OSError):
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
+        with _lock:
+            _being_written.discard(self._key)
 
     def _reported(self) -> _Reported:
         return _Reported(self.path)

@@ -37,15 +37,22 @@ class LoopBound(Generic[T]):
         held = self._held
         if held is not None and not held.gone():
             return held.resource if held.token == current_token() else None
+        for left in [left for left in _open if left.loop_is_closed()]:
+            _open.discard(left)
         held = self._held = _Held(self._make(), self._close)
         await held.keeper.__anext__()
         weakref.finalize(self, held.let_go).atexit = False
         return held.resource
 
     async def aclose(self) -> None:
-        """Close the resource, if there is one on the running loop; one of an ended loop is forgotten."""
-        held, self._held = self._held, None
-        if held is not None and not held.gone() and held.token == current_token():
+        """Close the resource of the running loop; that of an ended loop is forgotten, that of another live one kept."""
+        held = self._held
+        if held is None:
+            return
+        if held.gone():
+            self._held = None
+        elif held.token == current_token():
+            self._held = None
             await held.keeper.aclose()
 
 
@@ -71,10 +78,10 @@ class _Held(Generic[T]):
 
     def gone(self) -> bool:
         """Whether its loop has ended, or is that of the process this one was forked from."""
-        return self not in _open or self._pid != os.getpid() or self._loop_is_closed()
+        return self not in _open or self._pid != os.getpid() or self.loop_is_closed()
 
-    def _loop_is_closed(self) -> bool:
-        # An orderly ended loop has closed the keeper; this is for a loop that was closed without a word.
+    def loop_is_closed(self) -> bool:
+        """Whether its loop was closed without a word; an orderly ended loop has closed the keeper."""
         loop = self.token.native_token
         return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
 

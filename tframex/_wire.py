@@ -36,7 +36,6 @@ class ChunkChoice(msgspec.Struct, gc=False):
     delta: ChunkDelta | None = None
     text: str | None = None
     finish_reason: str | None = None
-    stop_reason: Any = None
     logprobs: msgspec.Raw | None = None
     token_ids: list[int] | None = None
 

@@ -106,8 +106,12 @@ async def build(model: VLLMModel, wish: str, folder: Path = OUTPUT) -> list[Path
         except TFrameXError as error:
             print(f"  {name}: {error}")
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(code, encoding="utf-8")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(code, encoding="utf-8")
+        except OSError as error:
+            print(f"  {name}: {error}")
+            return
         written.append(path)
         print(f"  {path.relative_to(folder)}: {len(code)} characters")
 

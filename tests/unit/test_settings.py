@@ -29,15 +29,25 @@ def test_a_url_is_taken_with_or_without_its_version(given: str, base: str) -> No
     assert normalize_url(given) == base
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "", "   ", None, 7])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://host/v1", "http://host:80a0/v1", "http://host:0", "http://", "", "   ", None, 7]
+)
 def test_a_url_that_is_none_is_refused(url: Any) -> None:
     with pytest.raises(ConfigurationError, match="api_url"):
         VLLMModel("m", url, "k")
 
 
 def test_a_password_in_a_url_is_not_shown() -> None:
-    model = VLLMModel("m", "http://me:secret@host/v1", "also-secret")
-    assert "secret" not in repr(model)
+    assert "secret" not in repr(VLLMModel("m", "http://host/v1", "also-secret"))
+    for url in (
+        "http://me:secret@host/v1",
+        "http://host/v1?api-key=secret",
+        "http://me:s@secret@host/v1",
+        "http://[::1/v1",
+    ):
+        with pytest.raises(ConfigurationError, match="api_url") as caught:
+            VLLMModel("m", url, "k")
+        assert "secret" not in str(caught.value)
     assert display_url("http://me:secret@host/v1") == "http://***@host/v1"
 
 

@@ -64,7 +64,8 @@ class BaseAgent(ABC):
         """
         async with closing(self._events(prompt, **options)) as events:
             async for event in events:
-                if isinstance(event, Delta) and event.content:
+                # With n above 1 there are several answers; text can hold only one.
+                if isinstance(event, Delta) and event.content and event.index == 0:
                     yield event.content
 
     async def complete(self, prompt: str, **options: Any) -> Completion:
@@ -103,7 +104,7 @@ class BaseAgent(ABC):
                         # Waiting for the disk must not hold up the other streams of this loop.
                         await anyio.to_thread.run_sync(file.finish)
                         return event
-                    if event.content:
+                    if event.content and event.index == 0:
                         file.write(event.content)
         raise TypeError(f"the events of {type(self).__name__} must end with a Completion")
 

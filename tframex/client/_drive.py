@@ -12,7 +12,7 @@ import anyio
 
 from tframex.client._clock import ReadClock, read_clock
 from tframex.client._exchange import Event, Exchange, Step
-from tframex.client._failures import timed_out, translate
+from tframex.client._failures import redact, timed_out, translate
 from tframex.client._request import ChatRequest
 from tframex.errors import ModelError
 
@@ -38,9 +38,11 @@ class Endpoint:
     def translate(self, exc: Exception) -> ModelError:
         """The `ModelError` for an exception of a request to this endpoint."""
         if isinstance(exc, ModelError):
-            return exc
-        error = translate(exc, model_id=self.model_id, url=self.url, secret=self.secret)
-        error.__cause__ = exc
+            error = exc
+        else:
+            error = translate(exc, model_id=self.model_id, url=self.url)
+            error.__cause__ = exc
+        redact(error, self.secret)
         return error
 
     async def owner(self) -> str:
@@ -142,7 +144,8 @@ async def _body(response: Any, exchange: Exchange) -> AsyncIterator[AsyncIterato
             # The layers below read each other through generators that nobody closes. Reading on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
             with anyio.move_on_after(_DRAIN), suppress(Exception):
-                await body.__anext__()
+                async for _ in body:
+                    pass
 
 
 def is_encoded(response: Any) -> bool:

@@ -94,8 +94,10 @@ class Exchange:
         self.resumes = 0
         self.restarts = 0
         self.done = False
+        self.failure: ModelError | None = None
         self.whole = False
         self._inferred = False
+        self._lossy = False
         self._abilities = abilities
         self._budget = budget
         self._model_id = model_id
@@ -105,6 +107,8 @@ class Exchange:
         self._asks_for_ids = asks_for_ids
         self._wait = wait
         self._fruitless = 0
+        self._break: ModelError | None = None
+        self._given_up: set[str] = set()
         self._spent: list[ChunkUsage] = []
         self._tail: list[Event] = []
         self._choices = request.options.get("n") or 1
@@ -216,20 +220,21 @@ class Exchange:
         if not error.partial:
             error.partial = self.received.text
         kind = self._step.kind
-        if kind in ("tokens", "continue") and (isinstance(error.__cause__, StartedOverError) or _refused(error)):
+        if self._splice is not None and (isinstance(error.__cause__, StartedOverError) or _refused(error)):
             log.info("continuation refused", step=kind, model=self._model_id, error=str(error))
-            self._refuse(kind)
-            return self._next(error, 0.0)
+            self._refuse(kind, error)
+            # What the user should hear of is the break, not how the attempt to mend it was answered.
+            return self._next(self._break or error, 0.0)
+        self._break = error
         if not self._may_retry(error):
             raise self._final(error)
-        delay = seconds_to_wait(self._wait, max(1, self._fruitless), error)
-        return self._next(error, delay)
+        return self._next(error, seconds_to_wait(self._wait, max(1, self._fruitless), error))
 
     def probed(self, owner: str) -> Step | None:
         """Note who serves the model (an empty string if it did not say), and say what to send."""
         self._abilities.learn_from_owner(owner)
-        assert self._broken_by is not None
-        return self._next(self._broken_by, 0.0)
+        assert self._break is not None
+        return self._next(self._break, 0.0)
 
     def tail(self) -> list[Event]:
         """Chunks that follow from the end of the answer, not from bytes."""
@@ -266,10 +271,9 @@ class Exchange:
         self._is_stream = True
         self._splice: Splice | None = None
         self._start_tokens = self.received.tokens
-        self._broken_by: ModelError | None = None
         self.events = 0
         self.done = False
-        self.failure: ModelError | None = None
+        self.failure = None
 
     def _may_retry(self, error: ModelError) -> bool:
         if isinstance(error, ModelTimeoutError) and error.phase == "total":
@@ -279,7 +283,10 @@ class Exchange:
             return False
         # An answer that grows with every request may go on as long as it does: a proxy that cuts each connection after
         # 100 s does not make a long answer impossible.
-        self._fruitless = 0 if progress else self._fruitless + 1
+        if progress:
+            self._fruitless = 0
+            return True
+        self._fruitless += 1
         return self._budget.failure() and self._fruitless <= self._max_retries
 
     def _next(self, error: ModelError, delay: float) -> Step | None:
@@ -287,7 +294,8 @@ class Exchange:
         if not received.anything:
             self.retries += 1
             return self._send(Step("fresh", self._step.request, delay), error)
-        if self._resume == "auto" and self.request.spliceable and not received.unspliceable:
+        received.finish_reasons.clear()
+        if self._resume == "auto" and self.request.spliceable and not received.unspliceable and not self._lossy:
             if self._exhausted():
                 return None
             if self._can_use_tokens():
@@ -296,19 +304,19 @@ class Exchange:
                 return self._continue(Step("tokens", request, delay), Splice(""), error)
             if self._abilities.kind == "unknown" and not self._abilities.probed:
                 self._abilities.probed = True
-                self._broken_by = error
                 return Step("probe", self.request, delay)
             message = received.partial_message()
             partial = message.rstrip()
             verify = self._abilities.kind == "unknown"
-            if self._abilities.continues is not False and (not verify or len(partial) >= _VERIFIABLE):
+            able = self._abilities.continues is not False and "continue" not in self._given_up
+            if able and (not verify or len(partial) >= _VERIFIABLE):
                 splice = Splice(message, message[len(partial) :], verify=verify)
                 if not partial:
                     return self._continue(Step("fresh", self.request, delay), splice, error)
                 closed = bool(received.reasoning) and received.phase == "content"
                 request = self.request.continuing(partial, received.tokens, closed_thought=closed)
                 return self._continue(Step("continue", request, delay), splice, error)
-        if self._restartable and self._resume == "auto":
+        if self._restartable and self._resume == "auto" and self.restarts < self._max_retries:
             self.restarts += 1
             self.retries += 1
             self.received = Received()
@@ -338,6 +346,7 @@ class Exchange:
         received = self.received
         return (
             self._abilities.token_ids
+            and "tokens" not in self._given_up
             and received.exact_tokens
             and received.phase == "content"
             and self.request.allows_token_ids
@@ -346,7 +355,9 @@ class Exchange:
     def _exhausted(self) -> bool:
         """Finish an answer of which only the finish reason is missing: it has all the tokens that were asked for."""
         limit = self.request.max_tokens
-        if limit is None or self.received.tokens < limit:
+        # Only where events are counted in tokens: a gateway may send a letter in each.
+        counted = self.received.exact_tokens or self._abilities.kind == "llama.cpp"
+        if limit is None or not counted or self.received.tokens < limit:
             return False
         chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
         self.received.note(chunk)
@@ -354,26 +365,31 @@ class Exchange:
         self.whole = self._inferred = True
         return True
 
-    def _refuse(self, kind: str) -> None:
-        if kind == "tokens":
+    def _refuse(self, kind: str, error: ModelError) -> None:
+        """Do without this way of continuing: for this answer, and for good if it was a guess that proved wrong."""
+        self._given_up.add(kind)
+        if kind == "tokens" and isinstance(error, ModelStatusError) and error.status_code in (404, 405):
             self._abilities.token_ids = False
-        else:
+        if kind == "continue" and self._abilities.kind in ("unknown", "openai"):
             self._abilities.continues = False
 
     def _usage_agrees(self) -> bool:
-        """Whether the server counts as many tokens as arrived; fewer or more mean lost or doubled events."""
+        """Whether all tokens that the server counts have arrived, as far as token ids can tell."""
         usage, received = self.received.usage, self.received
-        if usage is None or self._splice is not None or self._choices > 1 or not usage.completion_tokens:
+        if usage is None or self._splice is not None or self._choices > 1 or not received.exact_tokens:
             return True
-        if received.exact_tokens and len(received.token_ids) < usage.completion_tokens - 1:
-            return False
-        return received.events <= usage.completion_tokens
+        # One more may be the end of the message.
+        return len(received.token_ids) >= usage.completion_tokens - 1
 
     def _what_was_wrong(self) -> ModelError:
         if not self._is_stream:
             return unreadable(self._head, model_id=self._model_id)
         if not self.events and self._head and not _may_be_events(self._head):
             return unreadable(self._head, model_id=self._model_id)
+        if self.whole and self.received.usage is not None:
+            self._lossy = True
+            counted, arrived = self.received.usage.completion_tokens, len(self.received.token_ids)
+            return stream_cut(model_id=self._model_id, why=f"the server counts {counted} tokens, {arrived} arrived")
         return stream_cut(model_id=self._model_id)
 
     def _final(self, error: ModelError) -> ModelError:

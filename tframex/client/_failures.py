@@ -7,6 +7,7 @@ TFrameX's own.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ from tframex.errors import (
 __all__ = [
     "error_from_body",
     "interrupted",
+    "redact",
     "started_over",
     "status_error",
     "stream_cut",
@@ -43,14 +45,13 @@ _CONTEXT_WORDS = (
     "context size",
 )
 _SHOWN = 500
+_SECRET = 8
 
 
-def translate(exc: Exception, *, model_id: str, url: str, secret: str = "") -> ModelError:
+def translate(exc: Exception, *, model_id: str, url: str) -> ModelError:
     """The `ModelError` for an exception of the official client or of the transport below it."""
     import openai
 
-    if secret and secret in f"{exc} {getattr(exc, 'body', '')}":
-        _redact(exc, secret)
     if isinstance(exc, openai.APIStatusError):
         retry_after = retry_after_seconds(exc.response.headers)
         return status_error(exc.status_code, exc.body, model_id=model_id, url=url, retry_after=retry_after)
@@ -191,9 +192,11 @@ def _is_timeout(exc: Exception, names: set[str]) -> bool:
 
 
 def _no_connection(exc: Exception, *, model_id: str, url: str) -> ModelConnectionError:
+    proxies = [name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if os.environ.get(name)]
+    proxy = f" The environment sends requests through a proxy ({', '.join(proxies)})." if proxies else ""
     return ModelConnectionError(
         f"no connection to {url} ({_describe(exc)}). Check API_URL, the network and the firewall, and that the server "
-        "runs.",
+        f"runs.{proxy}",
         model_id=model_id,
     )
 
@@ -219,12 +222,23 @@ def _describe(exc: Exception) -> str:
     return f"{type(root).__name__}: {text}" if text else type(root).__name__
 
 
-def _redact(exc: Exception, secret: str) -> None:
-    """Take the key out of an exception whose server echoed it."""
-    exc.args = tuple(arg.replace(secret, "***") if isinstance(arg, str) else arg for arg in exc.args)
-    for name in ("message", "body"):
-        value = getattr(exc, name, None)
-        if isinstance(value, str):
-            setattr(exc, name, value.replace(secret, "***"))
-        elif value is not None:
-            setattr(exc, name, json.loads(json.dumps(value).replace(secret, "***")))
+def redact(error: BaseException | None, secret: str) -> None:
+    """Take a key out of an error and all that caused it: a server may echo it, and so may an HTTP library."""
+    # A short one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
+    if len(secret) < _SECRET:
+        return
+    for link in _chain(error):
+        link.args = tuple(_without(arg, secret) for arg in link.args)
+        for name in ("message", "body", "partial"):
+            if getattr(link, name, None):
+                setattr(link, name, _without(getattr(link, name), secret))
+
+
+def _without(value: Any, secret: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(secret, "***")
+    if isinstance(value, dict):
+        return {_without(key, secret): _without(item, secret) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without(item, secret) for item in value]
+    return value

@@ -15,7 +15,7 @@ __all__ = ["KEEPALIVE_EXPIRY", "make_async_client", "make_http_client"]
 KEEPALIVE_EXPIRY = 4.0
 
 
-def make_http_client(max_connections: int | None) -> httpx2.AsyncClient:
+def make_http_client(max_connections: int | None, *, trust_env: bool = True) -> httpx2.AsyncClient:
     """A transport: aiohttp on asyncio, where it costs a quarter of httpx2 for each network read; httpx2 on trio."""
     try:
         on_asyncio = "asyncio" in current_token().backend_class.__module__
@@ -29,7 +29,7 @@ def make_http_client(max_connections: int | None) -> httpx2.AsyncClient:
         keepalive_expiry=KEEPALIVE_EXPIRY,
     )
     make = openai.DefaultAioHttpClient if on_asyncio else openai.DefaultAsyncHttpxClient
-    return make(limits=limits)
+    return make(limits=limits, trust_env=trust_env)
 
 
 def make_async_client(
@@ -40,6 +40,7 @@ def make_async_client(
     max_connections: int | None = None,
     default_headers: Mapping[str, str] | None = None,
     http_client: httpx2.AsyncClient | None = None,
+    trust_env: bool = True,
 ) -> openai.AsyncOpenAI:
     """An official client without retries of its own."""
     return openai.AsyncOpenAI(
@@ -48,5 +49,5 @@ def make_async_client(
         max_retries=0,
         timeout=timeout,
         default_headers=default_headers,
-        http_client=http_client or make_http_client(max_connections),
+        http_client=http_client or make_http_client(max_connections, trust_env=trust_env),
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main() -> None:
-    config: dict[str, Any] = json.loads(sys.argv[1])
+    config: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     parent = os.getppid()
     try:
         server = start(config)

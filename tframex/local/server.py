@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
@@ -84,6 +85,7 @@ class LocalServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._report: dict[str, Any] = {}
+        self._pid = 0
 
     @property
     def url(self) -> str:
@@ -92,8 +94,8 @@ class LocalServer:
 
     @property
     def context_window(self) -> int:
-        """Tokens that a prompt and its answer may have together; only while it runs."""
-        return int(self._running()["context_window"])
+        """Tokens that a prompt and its answer may have together: what was asked for, or while it runs, what it has."""
+        return int((self._report or self._config)["context_window"])
 
     @property
     def pid(self) -> int:
@@ -111,7 +113,8 @@ class LocalServer:
         """
         with self._lock:
             if self._process is not None:
-                if self._process.poll() is None:
+                # In a forked child the server is the parent's: it may be used, and cannot be asked after.
+                if self._pid != os.getpid() or self._process.poll() is None:
                     return
                 error = LocalServerError(f"the local server died{self._exit()}. The next use starts it again.")
                 self._clean_up()
@@ -132,9 +135,10 @@ class LocalServer:
 
     def _launch(self, path: Path) -> None:
         config = json.dumps({**self._config, "model_path": str(path)})
+        self._pid = os.getpid()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the server stops
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
-            [sys.executable, str(_CHILD), config],
+            [sys.executable, str(_CHILD)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -144,13 +148,24 @@ class LocalServer:
             start_new_session=sys.platform != "win32",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+        assert self._process.stdin is not None
         assert self._process.stdout is not None
         late = threading.Timer(self._start_timeout, self._process.kill)
+        late.daemon = True
         late.start()
-        line = self._process.stdout.readline()
-        in_time = late.is_alive()
-        late.cancel()
-        self._report = json.loads(line) if line else {}
+        try:
+            with suppress(BrokenPipeError):
+                # Not as an argument: everybody on the machine can read those, and there may be a key among it.
+                self._process.stdin.write(config.encode() + b"\n")
+                self._process.stdin.flush()
+            line = self._process.stdout.readline()
+            in_time = late.is_alive()
+        finally:
+            late.cancel()
+        try:
+            self._report = json.loads(line) if line else {}
+        except ValueError:
+            self._report = {"error": f"unexpected output {line!r}"}
         if "url" not in self._report:
             if not line and not in_time:
                 raise LocalServerError(
@@ -201,7 +216,7 @@ class LocalServer:
         return self._log.read(65536).decode(errors="replace")
 
     def _kill(self) -> None:
-        if self._process is None:
+        if self._process is None or self._pid != os.getpid():
             return
         if self._process.poll() is None:
             self._process.kill()

@@ -20,6 +20,7 @@ class _Parts:
     reasoning: list[str] = field(default_factory=list)
     tool_calls: dict[int, ToolCall] = field(default_factory=dict)
     logprobs: list[dict[str, Any]] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     thinking: bool = False
 
@@ -49,6 +50,8 @@ class Assembly:
                     content, thought = self._inline(parts, content, thought), ""
                 elif self._mode == "drop":
                     thought = ""
+                if delta.refusal:
+                    parts.refusal.append(delta.refusal)
                 calls = self._tool_calls(parts, choice) if delta.tool_calls else ()
                 if content or thought or calls:
                     parts.text.append(content)
@@ -114,6 +117,7 @@ class Assembly:
                 finish_reason=parts.finish_reason,
                 tool_calls=tuple(call for _, call in sorted(parts.tool_calls.items())),
                 logprobs=tuple(parts.logprobs),
+                refusal="".join(parts.refusal),
             )
             for _, parts in sorted(self._parts.items())
         ) or (Choice(""),)

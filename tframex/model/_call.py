@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+import anyio
 
 from tframex._concurrency import closing
 from tframex._wire import ChunkUsage
 from tframex.client._drive import Clocks, drive
 from tframex.client._exchange import Exchange
+from tframex.client._failures import timed_out
 from tframex.errors import ModelError
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
@@ -40,10 +44,11 @@ class Call:
         exchange, assembly = self._exchange, self._assembly
         restarts = 0
         try:
-            async with (
-                connection.slot(),
-                closing(drive(exchange, connection.endpoint, self._clocks)) as batches,
-            ):
+            clocks = await self._wait_for_place(connection)
+        except TimeoutError as exc:
+            raise timed_out("total", model_id=self._model_id, seconds=self._clocks.total) from exc
+        try:
+            async with closing(drive(exchange, connection.endpoint, clocks)) as batches:
                 async for events in batches:
                     if restarts != exchange.restarts:
                         restarts = exchange.restarts
@@ -58,6 +63,18 @@ class Call:
         except ModelError as error:
             error.partial = assembly.text
             raise
+        finally:
+            connection.leave()
+
+    async def _wait_for_place(self, connection: Connection) -> Clocks:
+        """Take a place among the calls in flight; waiting for it is part of the total time."""
+        total = self._clocks.total
+        if total is None:
+            await connection.enter()
+            return self._clocks
+        with anyio.fail_after(total - (time.perf_counter() - self._started)):
+            await connection.enter()
+        return replace(self._clocks, total=max(0.0, total - (time.perf_counter() - self._started)))
 
     def completion(self) -> Completion:
         """The whole answer; only after `batches` has ended."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import anyio
 
 from tframex.client._drive import Endpoint
@@ -26,16 +23,14 @@ class Connection:
         self._places = None if max_concurrency is None else anyio.Semaphore(max_concurrency)
         self._owned = owned
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold a place among the calls in flight, waiting for one if there are too many."""
-        if self._places is None:
-            yield
-            return
-        await self._places.acquire()
-        try:
-            yield
-        finally:
+    async def enter(self) -> None:
+        """Take a place among the calls in flight, waiting for one if there are too many."""
+        if self._places is not None:
+            await self._places.acquire()
+
+    def leave(self) -> None:
+        """Give the place back."""
+        if self._places is not None:
             self._places.release()
 
     async def aclose(self) -> None:

@@ -83,28 +83,37 @@ def normalize_url(api_url: object) -> str:
     """The base URL of the API, with `/v1` where it has no version of its own."""
     if not isinstance(api_url, str) or not api_url.strip():
         raise ConfigurationError(f"api_url must be a URL such as 'http://localhost:8000/v1', not {api_url!r}")
-    url = urlsplit(api_url.strip())
-    if url.scheme not in ("http", "https") or not url.hostname:
+    try:
+        url = urlsplit(api_url.strip())
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
         raise ConfigurationError(
             f"api_url {display_url(api_url)!r} is not an http(s) URL; write it with its scheme, such as "
             "'http://localhost:8000/v1'"
         )
+    if url.username is not None or url.query or url.fragment:
+        raise ConfigurationError(
+            f"api_url {display_url(api_url)!r} has a user, a query or a fragment; a key goes into api_key, and "
+            "headers into default_headers"
+        )
     path = url.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
     if not _VERSION.search(path):
         path += "/v1"
-    return urlunsplit((url.scheme, url.netloc, path, url.query, ""))
+    return urlunsplit((url.scheme, url.netloc, path, "", ""))
 
 
 def display_url(url: str) -> str:
-    """The URL without a password that may be in it."""
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    """The URL without what may be secret in it: user, password, query."""
+    return re.sub(r"\?.*", "?***", re.sub(r"//[^/]*@", "//***@", url))
 
 
 def check_api_key(api_key: object) -> str:
     """Refuse a missing key."""
     if not isinstance(api_key, str) or not api_key.strip():
         raise ConfigurationError("api_key is missing; for a server without a key give any text, such as 'none'")
-    if not api_key.strip().isascii():
+    if not api_key.strip().isascii() or not api_key.strip().isprintable():
         raise ConfigurationError("api_key has characters that no HTTP header can carry; copy it again")
     return api_key.strip()
 

@@ -90,6 +90,7 @@ class Choice:
         finish_reason: Why it ended: `"stop"`, `"length"`, `"tool_calls"`, ... None: the model does not say.
         tool_calls: The functions the model wants called.
         logprobs: With the option `logprobs`: the `content` entries of the API, in order.
+        refusal: Why the model refused to answer, where the endpoint sends that apart.
     """
 
     text: str
@@ -97,6 +98,7 @@ class Choice:
     finish_reason: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[dict[str, Any], ...] = ()
+    refusal: str = ""
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,16 @@ class VLLMModel(BaseModel):
             reasoning=reasoning,
         )
         self._api_key = check_api_key(api_key)
+        if http_client is not None and not hasattr(http_client, "aclose"):
+            raise ConfigurationError(
+                f"http_client must be an asynchronous client (httpx2.AsyncClient or httpx.AsyncClient), also for "
+                f"tframex.sync, not {type(http_client).__name__}"
+            )
         self._default_headers = default_headers
         self._http_client = http_client
         self._official: tuple[Callable[[], openai.AsyncOpenAI], bool] | None = None
         self._server: LocalServer | None = None
+        self._own_window = False
         self._abilities = Abilities()
         self._budget = RetryBudget()
         self._connection = LoopBound(self._connect, Connection.aclose)
@@ -163,13 +169,16 @@ class VLLMModel(BaseModel):
         Args:
             openai_client: The client.
             model_name: The name the server serves the model under.
-            **settings: Keyword arguments of the constructor.
+            **settings: Keyword arguments of the constructor, except `default_headers` and `http_client`.
 
         Raises:
             ConfigurationError: It is no official client, or a synchronous one that cannot be translated.
         """
         from tframex.model._official import asynchronous
 
+        for name in ("default_headers", "http_client"):
+            if name in settings:
+                raise ConfigurationError(f"{name} is a setting of the client: give it to the official client")
         url = str(getattr(openai_client, "base_url", "http://unknown"))
         model = cls(model_name, url, getattr(openai_client, "api_key", "") or "none", **settings)
         model.api_url = url.rstrip("/")
@@ -195,6 +204,8 @@ class VLLMModel(BaseModel):
         local = LocalServer(model_path, **(server or {}))
         model = cls(local.model_name, "http://127.0.0.1", local.api_key or "none", **settings)
         model._server = local
+        model.context_window = model.context_window or local.context_window
+        model._own_window = "context_window" not in settings
         return model
 
     async def call_stream(self, messages: Messages, **options: Any) -> AsyncGenerator[str, None]:
@@ -278,7 +289,9 @@ class VLLMModel(BaseModel):
             options.setdefault("max_tokens", self.default_max_tokens)
         options.setdefault("temperature", self.default_temperature)
         options["stream_options"] = {"include_usage": True, **(options.get("stream_options") or {})}
-        if settings.connect_timeout != self._settings.connect_timeout and "timeout" not in options:
+        # An official client of the user's has a timeout of its own.
+        connecting = Settings.connect_timeout if self._official else self._settings.connect_timeout
+        if settings.connect_timeout != connecting and "timeout" not in options:
             options["timeout"] = _timeout(settings)
         exchange = Exchange(
             ChatRequest.build(model, messages, {name: value for name, value in options.items() if value is not None}),
@@ -308,7 +321,8 @@ class VLLMModel(BaseModel):
         if self.api_url != server.url:
             await self._connection.aclose()
             self.api_url = server.url
-            self.context_window = self.context_window or server.context_window
+            if self._own_window:
+                self.context_window = server.context_window
 
     def _connect(self) -> Connection:
         from tframex.client._transport import make_async_client
@@ -325,6 +339,8 @@ class VLLMModel(BaseModel):
                 max_connections=self.max_concurrency,
                 default_headers=self._default_headers,
                 http_client=self._http_client,
+                # A proxy of the environment is not the way to this machine.
+                trust_env=self._server is None,
             )
         endpoint = Endpoint(client, self.model_id, display_url(self.api_url), self._api_key)
         return Connection(endpoint, self.max_concurrency, owned=owned)

@@ -146,6 +146,9 @@ class _Bridge:
         async def work() -> T:
             return await function()
 
+        if self.loop.is_closed():
+            # The interpreter is going down, and somebody's exit handler closes what it has.
+            return asyncio.run(work())
         future = self.start(work)
         try:
             return _wait(future)
@@ -162,7 +165,7 @@ class _Bridge:
 
     def cancel(self, work: _Work[Any]) -> None:
         """Cancel a task and wait until it has ended."""
-        if work.done():
+        if work.ended.is_set():
             return
         try:
             self.loop.call_soon_threadsafe(work.cancel_task)
@@ -207,6 +210,7 @@ class _Work(Future[T]):
 
     def begin(self) -> None:
         self._task = self._context.run(self._loop.create_task, self._main())
+        self._task.add_done_callback(self._finish)
 
     def cancel_task(self) -> None:
         if self._task is not None:
@@ -218,8 +222,12 @@ class _Work(Future[T]):
             self.set_result(await self._function())
         except BaseException as exc:
             self.set_exception(exc)
-        finally:
-            self.ended.set()
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step never runs its body.
+        if not self.done():
+            self.set_exception(asyncio.CancelledError())
+        self.ended.set()
 
 
 def _wait(future: Future[T]) -> T:
@@ -229,7 +237,7 @@ def _wait(future: Future[T]) -> T:
         except FutureTimeoutError:
             # Of the slice, or the work's own.
             if future.done():
-                raise
+                return future.result()
 
 
 _current: _Bridge | None = None

@@ -30,6 +30,20 @@ class Facade:
         facade._async = target
         return facade
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__module__.startswith("tframex."):
+            raise ConfigurationError(
+                f"{cls.__name__} cannot be a subclass of a tframex.sync class, which only hands calls on. Subclass the "
+                "asynchronous class of the same name and make an object of it synchronous with tframex.sync.blocking()."
+            )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_async":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._async, name, value)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

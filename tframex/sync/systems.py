@@ -43,7 +43,7 @@ class ChainOfAgents(BaseSystem):
         system_id: str,
         model: BaseModel,
         chunk_size: int | None = None,
-        chunk_overlap: int = 100,
+        chunk_overlap: int | None = None,
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tframex._checks import check_count
+from tframex._logging import get_logger
 from tframex._progress import Progress, ProgressCallback
 from tframex._thinking import strip_thinking
 from tframex.agents.base import check_prompt
@@ -21,6 +22,13 @@ __all__ = ["ChainOfAgents"]
 # Where neither the window nor a chunk size is known: a size that every current model takes.
 _CAREFUL_CHUNK = 2000
 _DEFAULT_ANSWER = 1024
+_OVERLAP = 100
+# What shapes the answer does not shape the notes.
+_ANSWER_ONLY = frozenset(
+    {"max_completion_tokens", "response_format", "structured_outputs", "stop", "n", "tools", "logprobs"}
+)
+
+log = get_logger("tframex.systems")
 
 
 class ChainOfAgents(BaseSystem):
@@ -34,7 +42,8 @@ class ChainOfAgents(BaseSystem):
         model: The model to work with.
         chunk_size: The most tokens of a chunk. None: as many as fit into the model's `context_window`, or 2000 where that
             is not known.
-        chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context.
+        chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context. None: 100, but at most
+            a quarter of the chunk.
         max_notes: The most tokens of the notes. None: what an answer may have, but at most an eighth of the window.
         counter: What counts tokens; the default uses cl100k.
 
@@ -47,15 +56,16 @@ class ChainOfAgents(BaseSystem):
         system_id: str,
         model: BaseModel,
         chunk_size: int | None = None,
-        chunk_overlap: int = 100,
+        chunk_overlap: int | None = None,
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
     ) -> None:
         super().__init__(system_id, model)
-        check_count("chunk_overlap", chunk_overlap, least=0, unit="tokens")
+        if chunk_overlap is not None:
+            check_count("chunk_overlap", chunk_overlap, least=0, unit="tokens")
         if chunk_size is not None:
-            check_budget(chunk_size, chunk_overlap)
+            check_budget(chunk_size, chunk_overlap or 0)
         if max_notes is not None:
             check_count("max_notes", max_notes, unit="tokens")
         self.chunk_size = chunk_size
@@ -100,11 +110,15 @@ class ChainOfAgents(BaseSystem):
                 progress(Progress(stage, done, total, detail=detail))
 
         notes = ""
-        worker_options = {name: value for name, value in options.items() if name != "max_completion_tokens"}
+        worker_options = {name: value for name, value in options.items() if name not in _ANSWER_ONLY}
         worker_options["max_tokens"] = notes_tokens
         for part, chunk in enumerate(chunks if len(chunks) > 1 else (), start=1):
             prompt = worker_prompt(task, notes, chunk.text, part, len(chunks))
-            notes = self._bounded(strip_thinking(await agent.run(prompt, **worker_options)), counter, notes_tokens)
+            written = strip_thinking(await agent.run(prompt, **worker_options))
+            if not written:
+                # A thought that took all the tokens, say. What earlier workers found must not be lost with it.
+                log.warning("worker wrote no notes", system=self.system_id, part=part)
+            notes = self._bounded(written, counter, notes_tokens) if written else notes
             report("chunk", part, notes)
         final = answer_prompt(task, notes) if len(chunks) > 1 else direct_prompt(task, chunks[0].text)
         answer = await agent.run(final, **options)
@@ -126,7 +140,8 @@ class ChainOfAgents(BaseSystem):
                 )
             size = min(size or room, room)
         size = size or _CAREFUL_CHUNK
-        return chunk_text(text, size, min(self.chunk_overlap, size // 2), counter=counter)
+        overlap = min(_OVERLAP, size // 4) if self.chunk_overlap is None else min(self.chunk_overlap, size // 2)
+        return chunk_text(text, size, overlap, counter=counter)
 
     @staticmethod
     def _bounded(notes: str, counter: TokenCounter, limit: int) -> str:

@@ -86,9 +86,11 @@ class MultiCallSystem(BaseSystem):
             except ConfigurationError:
                 # Wrong for every call alike: say so instead of failing num_calls times.
                 raise
-            except TFrameXError as error:
+            except Exception as error:
+                # Also what a model of the user's own may raise: the other calls have been paid for.
                 log.warning("call failed", system=self.system_id, call=number, error=str(error))
-                result = f"ERROR: {error}"
+                kind = "" if isinstance(error, TFrameXError) else f"{type(error).__name__}: "
+                result = f"ERROR: {kind}{error}"
                 failed += 1
             done += 1
             if progress is not None:
