@@ -18,7 +18,7 @@ from tframex import sync
 from tframex.agents import BasicAgent, ContextAgent
 from tframex.errors import ContextLengthError, LocalServerError, ModelError
 from tframex.local import LocalServer
-from tframex.model import VLLMModel
+from tframex.model import Completion, VLLMModel
 from tframex.systems import ChainOfAgents, MultiCallSystem
 
 pytestmark = pytest.mark.real_model
@@ -143,6 +143,38 @@ def test_a_fork_of_the_parent_does_not_keep_the_server_alive() -> None:
             child.wait(10)
         finally:
             fork.kill()
+
+
+def test_a_server_that_is_killed_and_restarted_in_the_middle_of_an_answer_is_not_noticed(colour: Colour) -> None:
+    """The resumed greedy text equals the uninterrupted one; the new server knows nothing of the old one's work."""
+    question = ask("Name three colours and say a little about each.")
+    options: dict[str, Any] = {"temperature": 0, "max_tokens": 60}
+    server = LocalServer(slots=1, context_window=512)
+    server.start()
+    first = server.pid
+
+    async def body() -> None:
+        nonlocal server
+        async with colour.make(VLLMModel(server.model_name, server.url, "none", max_retries=20)) as model:
+            whole = await model.call(question, **options)
+            pieces: list[str] = []
+            async for event in model.stream(question, **options):
+                if isinstance(event, Completion):
+                    assert event.resumes >= 1
+                    assert event.finish_reason == whole.finish_reason
+                elif event.content:
+                    pieces.append(event.content)
+                if len(pieces) == 12 and server.pid == first:
+                    port = int(server.url.rpartition(":")[2].removesuffix("/v1"))
+                    server.stop()
+                    server = LocalServer(slots=1, context_window=512, port=port)
+                    server.start()
+        assert "".join(pieces) == whole.text
+
+    try:
+        colour.run(body)
+    finally:
+        server.stop()
 
 
 def test_a_stop_with_an_open_stream_is_prompt() -> None:

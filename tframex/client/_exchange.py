@@ -97,6 +97,7 @@ class Exchange:
         self.failure: ModelError | None = None
         self.whole = False
         self._inferred = False
+        self._handed_out = False
         self._lossy = False
         self._abilities = abilities
         self._budget = budget
@@ -176,6 +177,7 @@ class Exchange:
         received.note(chunk)
         if len(received.finish_reasons) >= self._choices:
             self.whole = True
+        self._handed_out = True
         events.append(Event(chunk, data))
 
     def _join(self, chunk: Chunk, splice: Splice) -> bool:
@@ -220,7 +222,7 @@ class Exchange:
         if not error.partial:
             error.partial = self.received.text
         kind = self._step.kind
-        if self._splice is not None and (isinstance(error.__cause__, StartedOverError) or _refused(error)):
+        if isinstance(error.__cause__, StartedOverError) or (kind in ("tokens", "continue") and _refused(error)):
             log.info("continuation refused", step=kind, model=self._model_id, error=str(error))
             self._refuse(kind, error)
             # What the user should hear of is the break, not how the attempt to mend it was answered.
@@ -293,7 +295,11 @@ class Exchange:
         received = self.received
         if not received.anything:
             self.retries += 1
-            return self._send(Step("fresh", self._step.request, delay), error)
+            step = self._send(Step("fresh", self._step.request, delay), error)
+            if self._handed_out:
+                # The reader has the opening chunk already.
+                self._splice = Splice("")
+            return step
         received.finish_reasons.clear()
         if self._resume == "auto" and self.request.spliceable and not received.unspliceable and not self._lossy:
             if self._exhausted():

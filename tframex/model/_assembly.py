@@ -99,6 +99,12 @@ class Assembly:
             pieces.append(piece)
         return tuple(pieces)
 
+    def cut(self, end: int, reason: str) -> None:
+        """End the first choice after `end` characters."""
+        parts = self._parts[0]
+        parts.text = ["".join(parts.text)[:end]]
+        parts.finish_reason = reason
+
     def clear(self) -> None:
         """Forget everything: the answer is started over."""
         self._parts.clear()

@@ -16,6 +16,7 @@ from tframex.client._failures import timed_out
 from tframex.errors import ModelError
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
+from tframex.model._repetition import RepetitionGuard
 from tframex.model.completion import Completion, Delta, Timings, Usage
 
 __all__ = ["Call"]
@@ -29,15 +30,25 @@ class Call:
         assembly: Collects the answer.
         clocks: Time limits.
         model_id: For the completion.
+        guard: Stops an answer that loops.
     """
 
-    def __init__(self, exchange: Exchange, assembly: Assembly, clocks: Clocks, model_id: str) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        assembly: Assembly,
+        clocks: Clocks,
+        model_id: str,
+        guard: RepetitionGuard | None = None,
+    ) -> None:
         self._exchange = exchange
         self._assembly = assembly
         self._clocks = clocks
         self._model_id = model_id
+        self._guard = guard
         self._started = time.perf_counter()
         self._first: float | None = None
+        self._repeated = False
 
     async def batches(self, connection: Connection) -> AsyncGenerator[list[Delta], None]:
         """The pieces of the answer, as many at once as each network read brought."""
@@ -60,11 +71,23 @@ class Call:
                         if self._first is None:
                             self._first = time.perf_counter() - self._started
                         yield deltas
+                        if self._guard is not None and self._loops(self._guard, deltas):
+                            # Leaving closes the connection, and the server stops generating.
+                            return
         except ModelError as error:
             error.partial = assembly.text
             raise
         finally:
             connection.leave()
+
+    def _loops(self, guard: RepetitionGuard, deltas: list[Delta]) -> bool:
+        """Watch the first choice; a loop is cut off the completion before its second copy."""
+        for delta in deltas:
+            if delta.index == 0 and delta.content and (end := guard.feed(delta.content)) is not None:
+                self._assembly.cut(end, "repetition")
+                self._repeated = True
+                return True
+        return False
 
     async def _wait_for_place(self, connection: Connection) -> Clocks:
         """Take a place among the calls in flight; waiting for it is part of the total time."""
@@ -87,7 +110,7 @@ class Call:
             timings=Timings(self._first, time.perf_counter() - self._started),
             retries=exchange.retries,
             resumes=exchange.resumes,
-            evidence=exchange.evidence(),
+            evidence=("repetition",) if self._repeated else exchange.evidence(),
         )
 
 

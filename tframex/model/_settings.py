@@ -31,6 +31,7 @@ class Settings:
     max_retries: int = 2
     resume: ResumeMode = "auto"
     reasoning: ReasoningMode = "inline"
+    max_repeats: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout"):
@@ -40,6 +41,8 @@ class Settings:
                     f"{name} must be a number of seconds above 0, or None for no limit, not {value!r}"
                 )
         check_count("max_retries", self.max_retries, least=0)
+        if self.max_repeats is not None:
+            check_count("max_repeats", self.max_repeats, least=2)
         for name, kind in (("resume", ResumeMode), ("reasoning", ReasoningMode)):
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(map(repr, get_args(kind)))

@@ -21,6 +21,7 @@ from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.model._assembly import Assembly
 from tframex.model._call import Call
 from tframex.model._connection import Connection
+from tframex.model._repetition import RepetitionGuard
 from tframex.model._settings import (
     Settings,
     check_api_key,
@@ -68,6 +69,8 @@ class VLLMModel(BaseModel):
         total_timeout: Seconds for the whole call; None is no limit.
         max_retries: How many requests in a row may fail without bringing any part of the answer.
         resume: `"auto"` continues an answer that broke off; `"never"` raises `StreamInterruptedError`.
+        max_repeats: Stop an answer that says the same passage this many times in a row: it ends before the second time,
+            with the `finish_reason` `"repetition"`, and the server stops generating. None lets it loop; 4 is a good value.
         max_concurrency: Calls in flight at once; further ones wait. None is no limit.
         context_window: Tokens that prompt and answer may have together, where you know it.
         default_headers: Headers for every request.
@@ -92,6 +95,7 @@ class VLLMModel(BaseModel):
         total_timeout: float | None = None,
         max_retries: int = 2,
         resume: ResumeMode = "auto",
+        max_repeats: int | None = None,
         max_concurrency: int | None = None,
         context_window: int | None = None,
         default_headers: Mapping[str, str] | None = None,
@@ -123,6 +127,7 @@ class VLLMModel(BaseModel):
             max_retries=max_retries,
             resume=resume,
             reasoning=reasoning,
+            max_repeats=max_repeats,
         )
         self._api_key = check_api_key(api_key)
         if http_client is not None and not hasattr(http_client, "aclose"):
@@ -302,7 +307,8 @@ class VLLMModel(BaseModel):
             resume=settings.resume,
             restartable=restartable,
         )
-        return Call(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id)
+        guard = None if settings.max_repeats is None else RepetitionGuard(settings.max_repeats)
+        return Call(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, guard)
 
     async def _connected(self) -> Connection:
         if self._server is not None:

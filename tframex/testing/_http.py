@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from contextlib import suppress
 from typing import Any
 
 __all__ = ["Connection", "Hangup", "Request"]
@@ -101,7 +102,7 @@ class Connection:
     def reset(self) -> None:
         """Cut the connection as a crash does: what is still on its way is lost, and the client gets a reset."""
         sock: Any = self._writer.get_extra_info("socket")
-        if sock is not None:
+        with suppress(OSError, AttributeError):  # it may be closed already
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 

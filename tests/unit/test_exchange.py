@@ -1,0 +1,296 @@
+"""The resume ladder, without a network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import tenacity
+
+from tframex._retry import RetryBudget
+from tframex.client._abilities import Abilities
+from tframex.client._exchange import Exchange, Step
+from tframex.client._failures import error_from_body, stream_cut, timed_out
+from tframex.client._request import ChatRequest
+from tframex.client._splice import Splice, StartedOverError
+from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def exchange(abilities: Abilities | None = None, *, restartable: bool = False, **options: Any) -> Exchange:
+    return Exchange(
+        ChatRequest.build("m", MESSAGES, options),
+        abilities=abilities or Abilities(kind="vllm", continues=True),
+        budget=RetryBudget(),
+        model_id="m",
+        restartable=restartable,
+        wait=tenacity.wait_none(),
+    )
+
+
+def event(content: str | None = None, finish: str | None = None, **choice: Any) -> bytes:
+    delta = {} if content is None else {"content": content}
+    body = {"choices": [{"index": 0, "delta": delta, "finish_reason": finish, **choice}]}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+def usage(prompt: int, completion: int) -> bytes:
+    counts = {"prompt_tokens": prompt, "completion_tokens": completion}
+    return b"data: " + json.dumps({"choices": [], "usage": counts}).encode() + b"\n\n"
+
+
+CUT = stream_cut(model_id="m")
+
+
+def cut(state: Exchange, data: bytes) -> Step:
+    state.feed(data)
+    step = state.ended(stream_cut(model_id="m"))
+    assert step is not None
+    return step
+
+
+def test_the_partial_answer_becomes_the_last_message_and_max_tokens_shrinks() -> None:
+    step = cut(exchange(max_tokens=10, min_tokens=4, temperature=0), event("One ") + event("two"))
+    assert step.kind == "continue"
+    assert step.request.messages == [*MESSAGES, {"role": "assistant", "content": "One two"}]
+    assert step.request.options == {
+        "max_tokens": 8,
+        "min_tokens": 2,
+        "temperature": 0,
+        "continue_final_message": True,
+        "add_generation_prompt": False,
+    }
+
+
+def test_white_space_at_the_cut_is_left_out_and_joined_again() -> None:
+    state = exchange()
+    step = cut(state, event("One \n"))
+    assert step.request.messages[-1]["content"] == "One"
+    assert [e.chunk.choices[0].delta.content for e in state.feed(event(" \n") + event("\ntwo"))] == ["\ntwo"]  # type: ignore[index,union-attr]
+
+
+def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None:
+    state = exchange()
+    step = cut(state, event("\n"))
+    assert (step.kind, step.request.messages) == ("fresh", MESSAGES)
+    state.feed(event("\n") + event("One", "stop"))
+    assert state.ended(None) is None
+    assert state.received.text == "\nOne"
+
+
+def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> None:
+    started = [*MESSAGES, {"role": "assistant", "content": "It is"}]
+    state = Exchange(
+        ChatRequest.build("m", started, {"continue_final_message": True, "add_generation_prompt": False}),
+        abilities=Abilities(kind="vllm", continues=True),
+        budget=RetryBudget(),
+        model_id="m",
+    )
+    assert cut(state, event(" red")).request.messages == [*MESSAGES, {"role": "assistant", "content": "It is red"}]
+
+
+def test_token_ids_are_asked_for_where_the_endpoint_has_them() -> None:
+    able = Abilities(kind="vllm", token_ids=True, continues=True)
+    assert exchange(able, max_tokens=5).first().request.options["return_token_ids"] is True
+    for options in (
+        {},
+        {"max_tokens": 5, "stop": ["x"]},
+        {"max_tokens": 5, "logprobs": True},
+        {"max_tokens": 5, "n": 2},
+    ):
+        assert "return_token_ids" not in exchange(able, **options).first().request.options
+
+
+def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
+    """As the end of a prompt, half a character makes vLLM repeat the whole prompt (vllm issue 48853)."""
+    state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9, response_format=None)
+    state.first()
+    opening = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "prompt_token_ids": [1, 2]}
+    state.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
+    step = cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]) + event("", token_ids=[9]))
+    assert (step.kind, step.request.prompt) == ("tokens", (1, 2, 7))
+    keywords = step.request.keywords()
+    assert (keywords["prompt"], keywords["max_tokens"], "messages" in keywords) == ([1, 2, 7], 8, False)
+
+
+def test_several_tokens_in_one_event_are_not_trusted() -> None:
+    state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9)
+    state.received.prompt_token_ids = [1, 2]
+    assert cut(state, event("Hi", token_ids=[7, 8])).kind == "continue"
+
+
+def test_a_refused_step_falls_to_the_next_and_the_user_hears_of_the_break() -> None:
+    able = Abilities(kind="vllm", token_ids=True, continues=True)
+    state = exchange(able, max_tokens=9)
+    state.received.prompt_token_ids = [1]
+    assert cut(state, event("Hello", token_ids=[7])).kind == "tokens"
+    step = state.ended(error_from_body({"code": 404, "message": "Not Found"}, model_id="m"))
+    assert step is not None
+    assert (step.kind, able.token_ids) == ("continue", False)
+    with pytest.raises(StreamInterruptedError, match="the body ended") as caught:
+        state.ended(error_from_body({"code": 400, "message": "no such template"}, model_id="m"))
+    assert caught.value.partial == "Hello"
+    assert able.continues is True, "one answer's refusal says nothing about the next one"
+
+
+def test_an_unknown_endpoint_is_asked_once_what_it_is() -> None:
+    able = Abilities()
+    state = exchange(able)
+    assert cut(state, event("Hello there")).kind == "probe"
+    step = state.probed("vllm")
+    assert step is not None
+    assert (step.kind, able.kind) == ("continue", "vllm")
+    other = exchange(Abilities(probed=True))
+    assert cut(other, event("Hello there")).kind == "continue"
+    short = exchange(Abilities(probed=True))
+    with pytest.raises(StreamInterruptedError):
+        cut(short, event("Hi"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 2},
+        {"tools": [{}]},
+        {"response_format": {"type": "json_object"}},
+        {"structured_outputs": {"choice": ["a"]}},
+        {"guided_json": {}, "guided_regex": "x"},
+        {"echo": True},
+    ],
+)
+def test_what_cannot_be_joined_is_never_joined(options: dict[str, Any]) -> None:
+    with pytest.raises(StreamInterruptedError):
+        cut(exchange(**options), event("Hello there"))
+    assert cut(exchange(restartable=True, **options), event("Hello there")).kind == "fresh"
+
+
+def test_tool_calls_are_never_joined() -> None:
+    call = {"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "1", "function": {"name": "f", "arguments": "{"}}]}}
+    with pytest.raises(StreamInterruptedError):
+        cut(exchange(), b"data: " + json.dumps({"choices": [call]}).encode() + b"\n\n")
+
+
+def test_starting_over_is_bounded_by_max_retries() -> None:
+    state = exchange(Abilities(kind="openai", continues=False), restartable=True)
+    for _ in range(2):
+        assert cut(state, event("Hello there")).kind == "fresh"
+    with pytest.raises(StreamInterruptedError):
+        cut(state, event("Hello there"))
+    assert state.restarts == 2
+
+
+def test_breaks_that_brought_something_cost_no_budget() -> None:
+    budget = RetryBudget()
+    state = Exchange(
+        ChatRequest.build("m", MESSAGES, {}),
+        abilities=Abilities(kind="vllm", continues=True),
+        budget=budget,
+        model_id="m",
+    )
+    for _ in range(500):
+        cut(state, event("word "))
+    assert repr(budget) == "RetryBudget(100 of 100)"
+
+
+def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
+    state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
+    state.feed(event("One") + event(" two"))
+    assert state.ended(stream_cut(model_id="m")) is None
+    assert [e.chunk.choices[0].finish_reason for e in state.tail()] == ["length"]  # type: ignore[index]
+    assert state.evidence() == ("max_tokens",)
+    # Elsewhere an event may be a letter: counting them proves nothing.
+    letters = exchange(max_tokens=2)
+    assert cut(letters, event("O") + event("n") + event("e")).kind == "continue"
+
+
+def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
+    for restartable in (True, False):
+        state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), restartable=restartable, max_tokens=99)
+        state.received.prompt_token_ids = [1]
+        state.feed(
+            event("One", token_ids=[5]) + event(" two", "stop", token_ids=[6]) + usage(1, 9) + b"data: [DONE]\n\n"
+        )
+        if restartable:
+            step = state.ended(None)
+            assert step is not None
+            assert step.kind == "fresh"
+        else:
+            with pytest.raises(StreamInterruptedError, match="the server counts 9 tokens, 2 arrived"):
+                state.ended(None)
+
+
+def test_more_events_than_tokens_are_no_reason_to_doubt() -> None:
+    state = exchange()
+    state.feed(event("O") + event("n") + event("e", "stop") + usage(1, 1))
+    assert state.ended(None) is None
+    assert state.evidence() == ("finish_reason", "usage")
+
+
+def test_usage_adds_up_over_all_requests() -> None:
+    state = exchange()
+    cut(state, event("One") + event(" two"))
+    state.feed(event(" three", "stop") + usage(12, 1))
+    assert state.ended(None) is None
+    total, estimated = state.usage()
+    assert total is not None
+    assert (total.completion_tokens, total.prompt_tokens, estimated) == (3, 22, True)
+
+
+def test_reasoning_is_continued_inside_its_tags() -> None:
+    thought = b'data: {"choices":[{"index":0,"delta":{"reasoning":"I think"},"finish_reason":null}]}\n\n'
+    state = exchange()
+    assert cut(state, thought).request.messages[-1]["content"] == "<think>\nI think"
+    state.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":" so"},"finish_reason":null}]}\n\n')
+    step = cut(state, event("\n\nYes"))
+    assert step.request.messages[-1]["content"] == "<think>\nI think so</think>\n\nYes"
+    assert step.request.options["chat_template_kwargs"] == {"enable_thinking": False}
+    state.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":", it is."},"finish_reason":"stop"}]}\n\n')
+    assert state.received.text == "\n\nYes, it is."
+
+
+def test_what_will_not_pass_is_raised_with_what_arrived() -> None:
+    state = exchange()
+    state.feed(event("Hello"))
+    with pytest.raises(ModelError, match="not finished within 3 s") as caught:
+        state.ended(timed_out("total", model_id="m", seconds=3))
+    assert caught.value.partial == "Hello"
+    with pytest.raises(ModelStatusError):
+        exchange().ended(error_from_body({"code": 400, "message": "bad"}, model_id="m"))
+
+
+def test_abilities_are_learned_from_what_comes_anyway() -> None:
+    for headers, kind in (({"server": "llama.cpp"}, "llama.cpp"), ({"openai-version": "x"}, "openai"), ({}, "unknown")):
+        able = Abilities()
+        able.learn_from_headers(headers)
+        assert able.kind == kind
+    able = Abilities()
+    state = exchange(able)
+    state.feed(b'data: {"choices":[],"system_fingerprint":"vllm-0.8"}\n\n')
+    assert (able.kind, able.token_ids, able.continues) == ("vllm", False, True)
+    able.learn_from_owner("openai")
+    assert able.kind == "vllm"
+
+
+@pytest.mark.parametrize(
+    ("answer", "omitted", "verify", "pieces", "result"),
+    [
+        ("One", " ", False, [" two"], "two"),
+        ("One", " ", False, ["two"], "two"),
+        ("One", "\n\n", False, ["\n", "\n", "\ntwo"], "\ntwo"),
+        ("One two three four", "", True, [" five"], " five"),
+        ("One two three four", "", True, ["One", " more"], "One more"),
+        ("One two three four", " ", True, [" One", " time"], "One time"),
+    ],
+)
+def test_a_continuation_is_joined(answer: str, omitted: str, verify: bool, pieces: list[str], result: str) -> None:
+    splice = Splice(answer, omitted, verify=verify)
+    assert "".join(splice.feed(piece) for piece in pieces) + splice.finish() == result
+
+
+def test_an_answer_that_starts_over_is_noticed() -> None:
+    splice = Splice("One two three four five six", verify=True)
+    splice.feed("One two three")
+    with pytest.raises(StartedOverError):
+        splice.feed(" four five six")
