@@ -51,9 +51,11 @@ class SSEDecoder:
         if b"\r" in chunk:
             self._skip_newline = chunk[-1] == 13
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        events: list[bytes] = []
+        if not self._line and not self._data and not self._at_start:
+            chunk = self._whole_events(chunk, events)
         lines = chunk.split(b"\n")
         tail = lines.pop()
-        events: list[bytes] = []
         if lines:
             if self._line:
                 self._line.append(lines[0])
@@ -82,6 +84,15 @@ class SSEDecoder:
             if self._size > self._limit:
                 self._overflow()
         return events
+
+    def _whole_events(self, chunk: bytes, events: list[bytes]) -> bytes:
+        """Take the plain events off the front, each one line of data and an empty one: nearly all are like that."""
+        blocks = chunk.split(b"\n\n")
+        for number, block in enumerate(blocks[:-1]):
+            if block[:6] != b"data: " or b"\n" in block or len(block) > self._limit:
+                return b"\n\n".join(blocks[number:])
+            events.append(block[6:])
+        return blocks[-1]
 
     def _dispatch(self, events: list[bytes]) -> None:
         data = self._data

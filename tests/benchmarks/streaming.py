@@ -14,7 +14,7 @@ import openai
 import psutil
 
 import tframex
-from tests.benchmarks._server import serve
+from tests.benchmarks._server import BURST, serve
 from tframex import sync
 
 __all__ = ["run"]
@@ -131,6 +131,7 @@ def cost() -> None:
                 found[name].append(measure_sync(name, url, STREAMS, TOKENS)[0])
     medians = {name: statistics.median(values) for name, values in found.items()}
     print(f"\nCPU of the client for each token: {STREAMS} streams of {TOKENS} tokens, median of {ROUNDS} rounds")
+    print(f"(the server writes {BURST} events at a time, each in an HTTP chunk of its own)")
     bare = medians["bare aiohttp, reading bytes"]
     for name, value in medians.items():
         reference = medians["openai.OpenAI" if name in SYNC else "openai.AsyncOpenAI"]

@@ -68,7 +68,7 @@ def test_white_space_at_the_cut_is_left_out_and_joined_again() -> None:
     state = exchange()
     step = cut(state, event("One \n"))
     assert step.request.messages[-1]["content"] == "One"
-    assert [e.chunk.choices[0].delta.content for e in state.feed(event(" \n") + event("\ntwo"))] == ["\ntwo"]  # type: ignore[index,union-attr]
+    assert [chunk.choices[0].delta.content for chunk, _ in state.feed(event(" \n") + event("\ntwo"))] == ["\ntwo"]  # type: ignore[index,union-attr]
 
 
 def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None:
@@ -198,7 +198,7 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
     state.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
-    assert [e.chunk.choices[0].finish_reason for e in state.tail()] == ["length"]  # type: ignore[index]
+    assert [chunk.choices[0].finish_reason for chunk, _ in state.tail()] == ["length"]  # type: ignore[index]
     assert state.evidence() == ("max_tokens",)
     # Elsewhere an event may be a letter: counting them proves nothing.
     letters = exchange(max_tokens=2)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, TypeAlias
 
 import msgspec
 import tenacity
@@ -38,11 +38,8 @@ _HEAD = 300
 _VERIFIABLE = 8
 
 
-class Event(NamedTuple):
-    """One chunk, and the JSON it came in (empty for a chunk that was changed or made here)."""
-
-    chunk: Chunk
-    data: bytes
+Event: TypeAlias = tuple[Chunk, bytes]
+"""One chunk, and the JSON it came in (empty for a chunk that was changed or made here)."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +144,11 @@ class Exchange:
         return events
 
     def _decode(self, data: bytes, events: list[Event]) -> None:
+        # The hot path of every stream: about 1.5 us for each event.
+        note, splice = self.received.note, self._splice
         try:
             for item in self._decoder.feed(data):
-                if item.startswith(b"[DONE]"):
+                if item[:1] == b"[" and item[:6] == b"[DONE]":
                     self.done = True
                     break
                 chunk = decode_chunk(item)
@@ -157,28 +156,29 @@ class Exchange:
                     if self.whole:
                         break
                     raise error_from_body(chunk.error, model_id=self._model_id)
-                self._take(chunk, item, events)
+                if not self.events:
+                    self._opening(chunk)
+                self.events += 1
+                if splice is None:
+                    events.append((chunk, item))
+                elif self._join(chunk, splice):
+                    # The bytes no longer say what the chunk says.
+                    events.append((chunk, b""))
+                else:
+                    continue
+                if note(chunk):
+                    self.whole = len(self.received.finish_reasons) >= self._choices
         except StartedOverError as exc:
             raise started_over(model_id=self._model_id) from exc
         except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise unreadable(self._head, model_id=self._model_id, partial=self.received.text, why=str(exc)) from exc
+        finally:
+            self._handed_out = self._handed_out or bool(events)
 
-    def _take(self, chunk: Chunk, data: bytes, events: list[Event]) -> None:
-        received = self.received
-        self.events += 1
-        if self.events == 1:
-            self._abilities.learn_from_chunk(chunk)
-            if isinstance(chunk.prompt_token_ids, list) and received.prompt_token_ids is None:
-                received.prompt_token_ids = chunk.prompt_token_ids
-        if self._splice is not None:
-            if not self._join(chunk, self._splice):
-                return
-            data = b""
-        received.note(chunk)
-        if len(received.finish_reasons) >= self._choices:
-            self.whole = True
-        self._handed_out = True
-        events.append(Event(chunk, data))
+    def _opening(self, chunk: Chunk) -> None:
+        self._abilities.learn_from_chunk(chunk)
+        if isinstance(chunk.prompt_token_ids, list) and self.received.prompt_token_ids is None:
+            self.received.prompt_token_ids = chunk.prompt_token_ids
 
     def _join(self, chunk: Chunk, splice: Splice) -> bool:
         """Make a chunk of a continuation one of the answer; False if nothing of it is left."""
@@ -367,7 +367,7 @@ class Exchange:
             return False
         chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
         self.received.note(chunk)
-        self._tail.append(Event(chunk, b""))
+        self._tail.append((chunk, b""))
         self.whole = self._inferred = True
         return True
 

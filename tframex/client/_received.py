@@ -29,35 +29,44 @@ class Received:
         self._unsettled: list[int] = []
         self._ids_complete = True
 
-    def note(self, chunk: Chunk) -> None:
-        """Take in one chunk, as it is handed on to the reader."""
+    def note(self, chunk: Chunk) -> bool:
+        """Take in one chunk, as it is handed on to the reader, and say whether a choice ended with it."""
+        finished = False
         if chunk.usage is not None:
             self.usage = chunk.usage
         for choice in chunk.choices or ():
-            delta = choice.delta
+            delta, ids = choice.delta, choice.token_ids
             if delta is not None:
+                content = delta.content
+                if content:
+                    self.content.append(content)
+                    self.phase = "content"
+                    self.events += 1
                 thought = delta.reasoning or delta.reasoning_content
                 if thought:
                     self.reasoning.append(thought)
-                    self.phase = "reasoning"
-                if delta.content:
-                    self.content.append(delta.content)
-                    self.phase = "content"
-                if delta.content or thought:
-                    self.events += 1
-                    self._note_tokens(choice.token_ids, settled=True)
-                elif choice.token_ids:
-                    self._note_tokens(choice.token_ids, settled=False)
-                if delta.tool_calls or choice.index:
+                    if not content:
+                        self.phase = "reasoning"
+                        self.events += 1
+                if content or thought:
+                    if ids and self._ids_complete:
+                        self._note_tokens(ids, settled=True)
+                    else:
+                        self._ids_complete = False
+                elif ids:
+                    self._note_tokens(ids, settled=False)
+                if choice.index or delta.tool_calls:
                     self.unspliceable = True
             if choice.finish_reason:
                 self.finish_reasons[choice.index] = choice.finish_reason
                 # Tokens without text at the very end are special ones, such as the end of the message.
                 self.token_ids += self._unsettled
                 self._unsettled.clear()
+                finished = True
+        return finished
 
-    def _note_tokens(self, ids: list[int] | None, *, settled: bool) -> None:
-        if not ids or (settled and len(ids) > 1):
+    def _note_tokens(self, ids: list[int], *, settled: bool) -> None:
+        if settled and len(ids) > 1:
             # The last of several tokens may be the first part of a character. Sent as the end of a prompt, it makes
             # vLLM repeat the whole prompt in its answer (vllm issue 48853).
             self._ids_complete = False

@@ -20,9 +20,11 @@ class Shared:
         idle_timeout: Seconds between two events of an asynchronous stream, or None.
         abilities: What the endpoint can do.
         budget: The retries that are left.
+        own_transport: The client's HTTP transport is our default one, so that settings describe it wholly.
     """
 
     resume: ResumeMode = "auto"
     idle_timeout: float | None = None
     abilities: Abilities = field(default_factory=Abilities)
     budget: RetryBudget = field(default_factory=RetryBudget)
+    own_transport: bool = False

@@ -69,6 +69,7 @@ class OpenAI(openai.OpenAI):
 
     def __init__(self, *, resume: ResumeMode = "auto", **options: Any) -> None:
         self._tframex = options.pop("_shared", None) or Shared(_checked(resume))
+        self._tframex.own_transport = options.get("http_client") is None or self._tframex.own_transport
         if options.get("http_client") is None:
             limits = httpx2.Limits(
                 max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_EXPIRY

@@ -46,6 +46,11 @@ class Assembly:
             if delta is not None:
                 content = delta.content or ""
                 thought = delta.reasoning or delta.reasoning_content or ""
+                if content and not thought and not parts.thinking and delta.tool_calls is None:
+                    # Nearly all are like this.
+                    parts.text.append(content)
+                    into.append(Delta(content, "", (), choice.index))
+                    content = ""
                 if (thought or parts.thinking) and self._mode == "inline":
                     content, thought = self._inline(parts, content, thought), ""
                 elif self._mode == "drop":

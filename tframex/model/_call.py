@@ -65,8 +65,8 @@ class Call:
                         restarts = exchange.restarts
                         assembly.clear()
                     deltas: list[Delta] = []
-                    for event in events:
-                        assembly.add(event.chunk, deltas)
+                    for chunk, _ in events:
+                        assembly.add(chunk, deltas)
                     if deltas:
                         if self._first is None:
                             self._first = time.perf_counter() - self._started

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import openai
 
 from tframex.client._transport import make_http_client
+from tframex.client.clients import OpenAI
 from tframex.errors import ConfigurationError
 
 __all__ = ["asynchronous"]
@@ -25,8 +26,11 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
             f"from_client takes an openai.AsyncOpenAI or openai.OpenAI object, not {type(client).__name__}"
         )
     # A subclass (Azure's, say) or an HTTP client of the user's own has behaviour that settings do not carry over.
-    plain = type(client) is openai.OpenAI or type(client).__module__.startswith("tframex.")
-    if not plain or type(client._client).__module__ != "openai._base_client":
+    if isinstance(client, OpenAI):
+        plain = client._tframex.own_transport
+    else:
+        plain = type(client) is openai.OpenAI and type(client._client).__module__ == "openai._base_client"
+    if not plain:
         raise ConfigurationError(
             f"this {type(client).__name__} has a transport of its own that only works synchronously; give from_client "
             "the asynchronous client of the same kind (Async...) instead"

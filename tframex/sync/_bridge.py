@@ -32,6 +32,8 @@ _SLICE = 0.1 if sys.platform == "win32" else None
 _GRACE = 5.0
 # A reader that is slower than the server makes the pump wait at this many items.
 _AHEAD = 1024
+# Seconds between two hand-overs of one iterator.
+_APART = 0.001
 
 
 def run(function: Callable[[], Awaitable[T]]) -> T:
@@ -72,6 +74,7 @@ class _Pump(Generic[T]):
         self._queue: SimpleQueue[tuple[list[T], _End | None]] = SimpleQueue()
         self._items: list[T] = []
         self._scheduled = False
+        self._flushed = 0.0
         # Each number has one writer: a shared counter would lose updates between the two threads.
         self._put = 0
         self._taken = 0
@@ -79,16 +82,17 @@ class _Pump(Generic[T]):
         self._room = asyncio.Event()
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         error: BaseException | None = None
         try:
             async with closing(self._function()) as iterator:
                 async for item in iterator:
                     self._items.append(item)
                     if not self._scheduled:
-                        # Runs when this task waits for the network again: with all that one read brought.
+                        # Runs when this task waits for the network again, with all that one read brought; but not more
+                        # than a thousand times a second, since waking a thread costs as much as many items.
                         self._scheduled = True
-                        loop.call_soon(self._flush)
+                        loop.call_at(self._flushed + _APART, self._flush)
                     self._put += 1
                     if self._put - self._taken >= _AHEAD:
                         await self._wait_for_room()
@@ -106,6 +110,7 @@ class _Pump(Generic[T]):
 
     def _flush(self, end: _End | None = None) -> None:
         self._scheduled = False
+        self._flushed = self._loop.time()
         if self._items or end is not None:
             items, self._items = self._items, []
             self._queue.put((items, end))
