@@ -64,13 +64,13 @@ class SSEDecoder:
             if self._at_start:
                 self._at_start = False
                 lines[0] = lines[0].removeprefix(_BOM)
-            self._size = sum(map(len, self._data))
+            self._size = sum(map(len, self._data)) + len(self._data)
             for line in lines:
                 if not line:
                     self._dispatch(events)
                 elif line.startswith(b"data:"):
                     value = line[6:] if line[5:6] == b" " else line[5:]
-                    self._size += len(value)
+                    self._size += len(value) + 1  # also an empty line takes room
                     if self._size > self._limit:
                         self._overflow()
                     self._data.append(value)

@@ -5,11 +5,12 @@ One decode costs about 1 us. Building the official client's pydantic object of t
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import msgspec
 
-__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk"]
+__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_leniently"]
 
 
 class FunctionDelta(msgspec.Struct, gc=False):
@@ -67,3 +68,54 @@ class Chunk(msgspec.Struct, gc=False):
 
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+
+
+def decode_leniently(data: bytes) -> Chunk:
+    """A chunk whose fields have types of their own: what is understood of it.
+
+    Some servers send the content as a list of parts, null for an index, or floats for counts.
+    """
+    body = json.loads(data)
+    if not isinstance(body, dict):
+        raise msgspec.ValidationError(f"an event is {type(body).__name__}, not an object")
+    chunk = Chunk(error=body.get("error"))
+    if isinstance(usage := body.get("usage"), dict):
+        chunk.usage = ChunkUsage(_number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")))
+    chunk.choices = [_choice(choice) for choice in body.get("choices") or () if isinstance(choice, dict)]
+    return chunk
+
+
+def _choice(body: dict[str, Any]) -> ChunkChoice:
+    delta = body.get("delta")
+    fields = delta if isinstance(delta, dict) else {}
+    calls = [_tool_call(call) for call in fields.get("tool_calls") or () if isinstance(call, dict)]
+    reason = body.get("finish_reason")
+    return ChunkChoice(
+        index=_number(body.get("index")),
+        finish_reason=None if reason is None else str(reason),
+        delta=ChunkDelta(
+            content=_text(fields.get("content")),
+            reasoning=_text(fields.get("reasoning")) or _text(fields.get("reasoning_content")),
+            tool_calls=calls or None,
+        ),
+    )
+
+
+def _tool_call(body: dict[str, Any]) -> ToolCallDelta:
+    function = body.get("function")
+    function = function if isinstance(function, dict) else {}
+    arguments = function.get("arguments")
+    written = arguments if isinstance(arguments, str) or arguments is None else json.dumps(arguments)
+    return ToolCallDelta(
+        _number(body.get("index")), _text(body.get("id")), FunctionDelta(_text(function.get("name")), written)
+    )
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, list):
+        return "".join(_text(part.get("text")) or "" for part in value if isinstance(part, dict))
+    return None if value is None else str(value)
+
+
+def _number(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0

@@ -163,7 +163,7 @@ def test_the_drop_in_clients_heal_as_well(kind: str, ending: str) -> None:
             check(at, [chunk async for chunk in stream])
 
         async with tframex.AsyncOpenAI(base_url=server.url, api_key="k") as client:
-            client._tframex.budget = RetryBudget(tokens=10**6)
+            client._tframex.of(str(client.base_url), "fake").budget = RetryBudget(tokens=10**6)
             await map_bounded(one, cuts, 16)
 
     with FakeVLLM(TEXT, faults=Cutter("reset" if ending == "reset" else "end")) as server:
@@ -171,7 +171,7 @@ def test_the_drop_in_clients_heal_as_well(kind: str, ending: str) -> None:
             anyio.run(asynchronous, backend=kind)
             return
         with tframex.OpenAI(base_url=server.url, api_key="k") as client:
-            client._tframex.budget = RetryBudget(tokens=10**6)
+            client._tframex.of(str(client.base_url), "fake").budget = RetryBudget(tokens=10**6)
             for at in cuts:
                 check(at, list(client.chat.completions.create(messages=question(at), **keywords)))
 

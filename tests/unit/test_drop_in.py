@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import anyio
@@ -99,7 +101,9 @@ def test_copies_keep_our_settings_and_what_was_learned() -> None:
         assert copy._tframex is client._tframex
         assert (copy.max_retries, copy._tframex.resume) == (7, "never")
         list(copy.chat.completions.create(model="fake", messages=MESSAGES, stream=True))
-        assert client._tframex.abilities.kind == "vllm"
+        assert client._tframex.of(str(client.base_url), "fake").abilities.kind == "vllm"
+        assert client._tframex.of("http://elsewhere/v1/", "fake").abilities.kind == "unknown"
+        assert client.with_options(resume="auto")._tframex.resume == "auto"
         assert [model.id for model in client.models.list()] == ["fake"]
     with pytest.raises(ConfigurationError, match="resume"):
         tframex.OpenAI(base_url="http://h", api_key="k", resume="maybe")  # type: ignore[arg-type]
@@ -162,6 +166,42 @@ def test_a_client_made_before_any_loop_runs_works() -> None:
                 assert [chunk async for chunk in stream]
 
         anyio.run(body)
+
+
+def test_a_stream_that_is_closed_from_another_thread_ends_and_sends_nothing_more() -> None:
+    with FakeVLLM("word " * 300, delay=0.01) as server, tframex.OpenAI(base_url=server.url, api_key="k") as client:
+        stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+        next(stream)
+        reader = threading.Thread(target=lambda: list(stream))
+        reader.start()
+        time.sleep(0.1)
+        stream.close()
+        reader.join(10)
+        assert not reader.is_alive()
+        assert len(server.completions()) == 1
+
+
+def test_a_continued_stream_reports_what_all_requests_spent() -> None:
+    with FakeVLLM(TEXT, faults=[Fault.end(1500)]) as server, tframex.OpenAI(base_url=server.url, api_key="k") as client:
+        stream = client.chat.completions.create(
+            model="fake", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+        )
+        usage = list(stream)[-1].usage
+        assert usage is not None
+        assert usage.completion_tokens == server.tokens
+
+
+def test_a_body_that_a_hook_has_read_is_read_again() -> None:
+    def read(response: Any) -> None:
+        response.read()
+
+    with (
+        FakeVLLM(TEXT) as server,
+        openai.DefaultHttpxClient(event_hooks={"response": [read]}) as http_client,
+        tframex.OpenAI(base_url=server.url, api_key="k", http_client=http_client) as client,
+    ):
+        stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == TEXT
 
 
 def test_our_client_serves_a_model() -> None:

@@ -68,7 +68,7 @@ def test_white_space_at_the_cut_is_left_out_and_joined_again() -> None:
     state = exchange()
     step = cut(state, event("One \n"))
     assert step.request.messages[-1]["content"] == "One"
-    assert [chunk.choices[0].delta.content for chunk, _ in state.feed(event(" \n") + event("\ntwo"))] == ["\ntwo"]  # type: ignore[index,union-attr]
+    assert [chunk.choices[0].delta.content for chunk, *_ in state.feed(event(" \n") + event("\ntwo"))] == ["\ntwo"]  # type: ignore[index,union-attr]
 
 
 def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None:
@@ -142,11 +142,63 @@ def test_an_unknown_endpoint_is_asked_once_what_it_is() -> None:
     step = state.probed("vllm")
     assert step is not None
     assert (step.kind, able.kind) == ("continue", "vllm")
-    other = exchange(Abilities(probed=True))
-    assert cut(other, event("Hello there")).kind == "continue"
-    short = exchange(Abilities(probed=True))
+    # One that remains unknown is never trusted to continue: it may begin anew in other words.
     with pytest.raises(StreamInterruptedError):
-        cut(short, event("Hi"))
+        cut(exchange(Abilities(probed=True)), event("Hello there"))
+    assert cut(exchange(Abilities(probed=True), restartable=True), event("Hello there")).kind == "fresh"
+
+
+def test_an_endpoint_that_starts_over_is_not_asked_to_continue_again() -> None:
+    able = Abilities(kind="vllm", continues=True)
+    long = "An answer that is long enough to be known again when it is told a second time, word for word."
+    state = exchange(able)
+    assert cut(state, event(long)).kind == "continue"
+    state.feed(event(long))
+    assert state.failure is not None
+    with pytest.raises(StreamInterruptedError) as caught:
+        state.ended(state.failure)
+    assert (caught.value.partial, able.continues) == (long, False)
+
+
+def test_a_reader_that_left_is_not_a_break() -> None:
+    state = exchange()
+    state.feed(event("Hello"))
+    state.closed = True
+    assert state.ended(stream_cut(model_id="m")) is None
+
+
+def test_a_server_that_dies_after_every_token_is_not_asked_for_ever() -> None:
+    state = exchange()
+    requests = 0
+    with pytest.raises(StreamInterruptedError):
+        for _ in range(50):
+            cut(state, event("word "))
+            requests += 1
+    assert requests == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "text"),
+    [
+        ({"index": None, "delta": {"content": "Hi"}, "finish_reason": "stop"}, "Hi"),
+        (
+            {
+                "index": 0,
+                "delta": {"content": [{"type": "text", "text": "Hi"}, {"text": "!"}]},
+                "finish_reason": "stop",
+            },
+            "Hi!",
+        ),
+        ({"index": 0.0, "delta": None, "finish_reason": 7}, ""),
+    ],
+)
+def test_json_of_another_shape_is_read_as_far_as_it_is_understood(choice: Any, text: str) -> None:
+    state = exchange()
+    body = {"choices": [choice], "usage": {"prompt_tokens": None, "completion_tokens": 2.0}, "id": 7}
+    state.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
+    assert state.received.text == text
+    assert state.whole
+    assert state.received.unspliceable
 
 
 @pytest.mark.parametrize(
@@ -189,8 +241,8 @@ def test_breaks_that_brought_something_cost_no_budget() -> None:
         budget=budget,
         model_id="m",
     )
-    for _ in range(500):
-        cut(state, event("word "))
+    for number in range(500):
+        cut(state, b"".join(event(f"word{number}.{part} ") for part in range(8)))
     assert repr(budget) == "RetryBudget(100 of 100)"
 
 
@@ -198,7 +250,7 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
     state.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
-    assert [chunk.choices[0].finish_reason for chunk, _ in state.tail()] == ["length"]  # type: ignore[index]
+    assert [chunk.choices[0].finish_reason for chunk, *_ in state.tail()] == ["length"]  # type: ignore[index]
     assert state.evidence() == ("max_tokens",)
     # Elsewhere an event may be a letter: counting them proves nothing.
     letters = exchange(max_tokens=2)
@@ -279,9 +331,10 @@ def test_abilities_are_learned_from_what_comes_anyway() -> None:
         ("One", " ", False, [" two"], "two"),
         ("One", " ", False, ["two"], "two"),
         ("One", "\n\n", False, ["\n", "\n", "\ntwo"], "\ntwo"),
-        ("One two three four", "", True, [" five"], " five"),
-        ("One two three four", "", True, ["One", " more"], "One more"),
-        ("One two three four", " ", True, [" One", " time"], "One time"),
+        ("One two three four five six seven", "", True, [" eight"], " eight"),
+        ("One two three four five six seven", "", True, ["One", " more"], "One more"),
+        ("One two three four five six seven", " ", True, [" One", " time"], "One time"),
+        ("One", "", True, ["One"], "One"),
     ],
 )
 def test_a_continuation_is_joined(answer: str, omitted: str, verify: bool, pieces: list[str], result: str) -> None:
@@ -290,7 +343,7 @@ def test_a_continuation_is_joined(answer: str, omitted: str, verify: bool, piece
 
 
 def test_an_answer_that_starts_over_is_noticed() -> None:
-    splice = Splice("One two three four five six", verify=True)
+    splice = Splice("One two three four five six", verify=True)  # shorter than 64 characters: all of it must come again
     splice.feed("One two three")
     with pytest.raises(StartedOverError):
         splice.feed(" four five six")

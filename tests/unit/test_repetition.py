@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT, USER, Colour
 from tframex.model import VLLMModel
 from tframex.model._repetition import RepetitionGuard
-from tframex.testing import FakeVLLM
+from tframex.testing import Answer, FakeVLLM
 
 LOOP = "The ferry leaves at ten, and then it comes back. "
 
@@ -26,24 +26,35 @@ def feed(text: str, size: int, repeats: int = 4) -> int | None:
 
 
 @pytest.mark.parametrize("size", [1, 5, 40, 1000])
-@pytest.mark.parametrize("passage", [LOOP, "ha ", "x", "\n- item\n", "a long passage " * 12 + "ends. "])
+@pytest.mark.parametrize(
+    "passage", [LOOP, "ha ", "x", "\n- item\n", "a long passage " * 12 + "ends. ", "one of many words " * 60 + ". "]
+)
 def test_a_loop_is_found_and_ends_before_its_second_copy(passage: str, size: int) -> None:
     start = "An introduction that is said once. "
-    end = feed(start + passage * 200, size)
+    end = feed(start + passage * 420, size)
     assert end is not None
     assert len(start) < end <= len(start) + len(passage)
 
 
-@given(passage=st.text("abcdef ", min_size=1, max_size=80), size=st.integers(1, 30))
+@given(passage=st.text("abcdef", min_size=1, max_size=80), size=st.integers(1, 30))
 def test_any_passage_said_often_enough_is_a_loop(passage: str, size: int) -> None:
-    assert feed("Begin. " + passage * (400 // len(passage) + 30), size) is not None
+    assert feed("Begin. " + passage * (800 // len(passage) + 30), size) is not None
 
 
 def test_texts_that_are_no_loops_pass() -> None:
     prose = (ROOT / "examples" / "longtext.txt").read_text(encoding="utf-8")
     table = "\n".join(f"| row {number} | value {number * 7} | yes |" for number in range(300))
     code = "\n".join(f"    if value == {number}:\n        return names[{number}]" for number in range(200))
-    for text in (prose, table, code, LOOP * 3, "=" * 60, str(2**9000)):
+    for text in (
+        prose,
+        table,
+        code,
+        LOOP * 3,
+        "=" * 900,
+        "| --- " * 200,
+        "[0, 0, 0, 0, 0, 0, 0, 0]\n" * 9,
+        str(2**9000),
+    ):
         assert feed(text, 7) is None
 
 
@@ -58,3 +69,15 @@ def test_a_looping_answer_is_stopped_on_the_server(colour: Colour) -> None:
     with FakeVLLM("Well:\n" + LOOP * 400, context_window=20_000, delay=0.0005) as server:
         colour.run(body)
         assert server.requests[0].tokens < 400
+
+
+def test_reasoning_that_loops_is_stopped_and_one_of_several_answers_is_not(colour: Colour) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k", max_repeats=4, reasoning="separate")) as model:
+            completion: Any = await model.call(USER, max_tokens=4000)
+            assert (completion.finish_reason, completion.reasoning) == ("repetition", f"Well:\n{LOOP}")
+            both = await model.call(USER, max_tokens=300, n=2)
+            assert [choice.finish_reason for choice in both.choices] == ["length", "length"]
+
+    with FakeVLLM(Answer("Yes.", "Well:\n" + LOOP * 400), context_window=20_000) as server:
+        colour.run(body)

@@ -6,12 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pydantic
 from openai.types.chat import ChatCompletionChunk
 
 from tframex._wire import Chunk
-from tframex.client._exchange import Event
+from tframex.client._exchange import Event, Exchange
 
 __all__ = ["ChunkMaker"]
 
@@ -30,19 +29,23 @@ class ChunkMaker:
     Args:
         client: The official client.
         response: The response the chunks belong to.
+        exchange: Knows what all requests together spent.
     """
 
-    def __init__(self, client: Any, response: Any) -> None:
+    def __init__(self, client: Any, response: Any, exchange: Exchange) -> None:
         self._client = client
         self._response = response
-        self._first: dict[str, Any] | None = None
-        self._first_data = b""
+        self._exchange = exchange
+        self._first: dict[str, Any] = {}
 
     def make(self, event: Event) -> ChatCompletionChunk:
         """The chunk of an event."""
-        data = event[1] or self._rewritten(event[0])
-        if not self._first_data:
-            self._first_data = data
+        chunk, data, joined = event
+        if joined:
+            data = self._rewritten(chunk, json.loads(data))
+        elif not self._first:
+            first = json.loads(data)
+            self._first = {name: first.get(name) for name in ("id", "object", "created", "model")}
         try:
             return _decode(data)
         except pydantic.ValidationError:
@@ -51,18 +54,25 @@ class ChunkMaker:
             )
             return made
 
-    def _rewritten(self, joined: Chunk) -> bytes:
+    def _rewritten(self, joined: Chunk, body: dict[str, Any]) -> bytes:
         """The JSON of a chunk that was joined to the answer: it belongs to the first response, whatever brought it."""
-        if self._first is None:
-            first = json.loads(self._first_data or b"{}")
-            self._first = {name: first.get(name) for name in ("id", "object", "created", "model")}
-        chunk: dict[str, Any] = {**self._first, "choices": []}
-        for choice in joined.choices or ():
-            delta = {name: value for name, value in msgspec.to_builtins(choice.delta).items() if value is not None}
-            chunk["choices"].append({"index": choice.index, "delta": delta, "finish_reason": choice.finish_reason})
-            if choice.logprobs is not None:
-                chunk["choices"][-1]["logprobs"] = json.loads(bytes(choice.logprobs))
-        if (usage := joined.usage) is not None:
-            tokens = msgspec.to_builtins(usage)
-            chunk["usage"] = {**tokens, "total_tokens": usage.prompt_tokens + usage.completion_tokens}
-        return json.dumps(chunk).encode()
+        body.update(self._first)
+        choices = body["choices"] = body.get("choices") or [{"index": c.index} for c in joined.choices or ()]
+        for choice, known in zip(choices, joined.choices or (), strict=False):
+            choice.pop("text", None)
+            delta = choice["delta"] = dict(choice.get("delta") or {})
+            delta.pop("role", None)
+            choice["finish_reason"] = known.finish_reason
+            for name in ("content", "reasoning", "reasoning_content"):
+                text = getattr(known.delta, name, None)
+                if text is None:
+                    delta.pop(name, None)
+                else:
+                    delta[name] = text
+        if joined.usage is not None and (total := self._exchange.usage()[0]) is not None:
+            body["usage"].update(
+                prompt_tokens=total.prompt_tokens,
+                completion_tokens=total.completion_tokens,
+                total_tokens=total.prompt_tokens + total.completion_tokens,
+            )
+        return json.dumps(body).encode()

@@ -64,7 +64,10 @@ class _AsyncioReadClock(ReadClock):
             elif self._timer.when() > deadline:
                 self._timer.cancel()
                 self._timer = self._loop.call_at(deadline, self._ring)
-            self._task = asyncio.current_task()
+            self._rang = False
+            task = self._task = asyncio.current_task()
+            if task is not None and sys.version_info >= (3, 11):
+                self._cancelling = task.cancelling()
         try:
             return await iterator.__anext__()
         except asyncio.CancelledError:
@@ -87,8 +90,6 @@ class _AsyncioReadClock(ReadClock):
             self._timer = self._loop.call_at(self._deadline, self._ring)
             return
         self._rang = True
-        if sys.version_info >= (3, 11):
-            self._cancelling = task.cancelling()
         task.cancel()
 
     def _is_ours(self) -> bool:

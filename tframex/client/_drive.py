@@ -19,11 +19,12 @@ from tframex.errors import ModelError
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Clocks", "Endpoint", "drive", "is_encoded"]
+__all__ = ["Clocks", "Endpoint", "drive", "is_plain"]
 
 # What may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
 _EPILOGUE = 5.0
 _DRAIN = 1.0
+_PROBE = 3.0
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ class Endpoint:
         redact(error, self.secret)
         return error
 
-    async def owner(self) -> str:
-        """Who serves the first model of the list; empty if the endpoint does not say."""
+    async def owner(self, seconds: float) -> str:
+        """Who serves the first model of the list; empty if the endpoint does not say in time."""
         try:
-            with anyio.fail_after(10):
+            with anyio.fail_after(seconds):
                 models = await self.client.models.list()
             return models.data[0].owned_by or "" if models.data else ""
         except Exception:
@@ -87,7 +88,7 @@ async def drive(
                 # A wait that the total limit would cut short is not begun in vain: the deadline is checked below.
                 await anyio.sleep(min(step.delay, max(0.0, end - clock.now())))
             if step.kind == "probe":
-                step = exchange.probed(await endpoint.owner())
+                step = exchange.probed(await endpoint.owner(max(0.0, min(_PROBE, end - clock.now()))))
                 continue
             error: ModelError | None = None
             deadline = min(end, clock.now() + _or_inf(clocks.first_token))
@@ -132,7 +133,7 @@ async def _send(client: openai.AsyncOpenAI, request: ChatRequest, seconds: float
 @asynccontextmanager
 async def _body(response: Any, exchange: Exchange) -> AsyncIterator[AsyncIterator[bytes]]:
     """The bytes of a response's body; the response is closed in the end."""
-    body = aiter(response.aiter_bytes() if is_encoded(response) else response.stream)
+    body = aiter(response.stream if is_plain(response) else response.aiter_bytes())
     try:
         exchange.opened(response.headers)
         yield body
@@ -148,9 +149,10 @@ async def _body(response: Any, exchange: Exchange) -> AsyncIterator[AsyncIterato
                     pass
 
 
-def is_encoded(response: Any) -> bool:
-    """Whether the body is compressed. If not, its stream is read directly: decoders cost time for each read."""
-    return bool(response.headers.get("content-encoding", "identity") != "identity")
+def is_plain(response: Any) -> bool:
+    """Whether the body's stream can be read directly, which saves time at each read: it is neither compressed nor read."""
+    compressed = response.headers.get("content-encoding", "identity") != "identity"
+    return not (compressed or response.is_stream_consumed)
 
 
 async def _drain(body: AsyncIterator[bytes], clock: ReadClock) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from tframex.client._drive import is_encoded
+from tframex.client._drive import is_plain
 from tframex.client._exchange import Event, Exchange, Step
 from tframex.client._failures import translate
 from tframex.errors import ModelError
@@ -51,7 +51,7 @@ def drive_sync(
             opened = None
             try:
                 exchange.opened(response.headers)
-                body = iter(response.iter_bytes() if is_encoded(response) else response.stream)
+                body = iter(response.stream if is_plain(response) else response.iter_bytes())
                 while not exchange.done:
                     data = next(body, None)
                     if data is None:
@@ -80,7 +80,7 @@ def _send(client: openai.OpenAI, step: Step) -> Any:
 
 def _owner(client: openai.OpenAI) -> str:
     try:
-        models = client.with_options(timeout=10).models.list()
+        models = client.with_options(timeout=3).models.list()
         return models.data[0].owned_by or "" if models.data else ""
     except Exception:
         return ""

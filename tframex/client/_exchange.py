@@ -21,7 +21,7 @@ from tframex._logging import get_logger
 from tframex._retry import DEFAULT_WAIT, RetryBudget, is_transient, seconds_to_wait
 from tframex._sse import EventTooLargeError, SSEDecoder
 from tframex._types import ResumeMode
-from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage, decode_chunk
+from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage, decode_chunk, decode_leniently
 from tframex.client._abilities import Abilities
 from tframex.client._failures import error_from_body, interrupted, started_over, stream_cut, unreadable
 from tframex.client._received import Received
@@ -34,12 +34,13 @@ __all__ = ["Event", "Exchange", "Step"]
 log = get_logger("tframex.client")
 
 _HEAD = 300
-# Below this, a restarted answer cannot be told from a continued one.
-_VERIFIABLE = 8
+# A request that brings less than this many tokens counts as one that brought nothing: a server that dies after every few
+# tokens is dying, and is not asked again and again.
+_PROGRESS = 8
 
 
-Event: TypeAlias = tuple[Chunk, bytes]
-"""One chunk, and the JSON it came in (empty for a chunk that was changed or made here)."""
+Event: TypeAlias = tuple[Chunk, bytes, bool]
+"""One chunk, the JSON it came in, and whether it was changed since: it joins two halves of the answer."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,8 @@ class Exchange:
         self.resumes = 0
         self.restarts = 0
         self.done = False
+        self.closed = False
+        """The reader has left: what follows from closing the connection is no break."""
         self.failure: ModelError | None = None
         self.whole = False
         self._inferred = False
@@ -151,7 +154,12 @@ class Exchange:
                 if item[:1] == b"[" and item[:6] == b"[DONE]":
                     self.done = True
                     break
-                chunk = decode_chunk(item)
+                try:
+                    chunk = decode_chunk(item)
+                except msgspec.ValidationError:
+                    # JSON of another shape. It can be read, but two halves of it are better not joined.
+                    chunk = decode_leniently(item)
+                    self.received.unspliceable = True
                 if chunk.error is not None:
                     if self.whole:
                         break
@@ -160,10 +168,9 @@ class Exchange:
                     self._opening(chunk)
                 self.events += 1
                 if splice is None:
-                    events.append((chunk, item))
+                    events.append((chunk, item, False))
                 elif self._join(chunk, splice):
-                    # The bytes no longer say what the chunk says.
-                    events.append((chunk, b""))
+                    events.append((chunk, item, True))
                 else:
                     continue
                 if note(chunk):
@@ -212,6 +219,8 @@ class Exchange:
         Raises:
             ModelError: The answer is not whole and nothing can be done about it.
         """
+        if self.closed:
+            return None
         if self.whole and (error is not None or self._usage_agrees()):
             self._budget.success()
             return None
@@ -285,7 +294,7 @@ class Exchange:
             return False
         # An answer that grows with every request may go on as long as it does: a proxy that cuts each connection after
         # 100 s does not make a long answer impossible.
-        if progress:
+        if self.received.tokens - self._start_tokens >= _PROGRESS:
             self._fruitless = 0
             return True
         self._fruitless += 1
@@ -313,10 +322,10 @@ class Exchange:
                 return Step("probe", self.request, delay)
             message = received.partial_message()
             partial = message.rstrip()
-            verify = self._abilities.kind == "unknown"
-            able = self._abilities.continues is not False and "continue" not in self._given_up
-            if able and (not verify or len(partial) >= _VERIFIABLE):
-                splice = Splice(message, message[len(partial) :], verify=verify)
+            # An endpoint nobody knows may begin anew in other words, which nothing could tell from a continuation.
+            if self._abilities.continues and "continue" not in self._given_up:
+                said = "".join(received.reasoning) if received.phase == "reasoning" else received.text
+                splice = Splice(said, message[len(partial) :], verify=True)
                 if not partial:
                     return self._continue(Step("fresh", self.request, delay), splice, error)
                 closed = bool(received.reasoning) and received.phase == "content"
@@ -367,7 +376,7 @@ class Exchange:
             return False
         chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
         self.received.note(chunk)
-        self._tail.append((chunk, b""))
+        self._tail.append((chunk, b"{}", True))
         self.whole = self._inferred = True
         return True
 
@@ -376,7 +385,7 @@ class Exchange:
         self._given_up.add(kind)
         if kind == "tokens" and isinstance(error, ModelStatusError) and error.status_code in (404, 405):
             self._abilities.token_ids = False
-        if kind == "continue" and self._abilities.kind in ("unknown", "openai"):
+        if kind == "continue" and isinstance(error.__cause__, StartedOverError):
             self._abilities.continues = False
 
     def _usage_agrees(self) -> bool:

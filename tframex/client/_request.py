@@ -150,14 +150,20 @@ class ChatRequest:
             messages.append({**started, "content": f"{started.get('content') or ''}{partial}"})
         else:
             messages.append({"role": "assistant", "content": partial})
-        return replace(self, messages=messages, options=options)
+        return replace(self, messages=messages, options=options, transport=self._transport_of_another_body())
 
     def after_tokens(self, prompt: list[int], received: list[int]) -> ChatRequest:
         """The request that has the text endpoint go on after exactly these tokens."""
         options = {name: value for name, value in self._less(len(received)).items() if name not in _CHAT_ONLY}
         options.setdefault("max_tokens", (self.max_tokens or 0) - len(received))
         options["return_token_ids"] = True
-        return replace(self, options=options, prompt=(*prompt, *received))
+        transport = self._transport_of_another_body()
+        return replace(self, options=options, prompt=(*prompt, *received), transport=transport)
+
+    def _transport_of_another_body(self) -> dict[str, Any]:
+        headers = self.transport.get("extra_headers") or {}
+        kept = {name: value for name, value in headers.items() if name.lower() != "idempotency-key"}
+        return {**self.transport, "extra_headers": kept} if headers else dict(self.transport)
 
     def _less(self, tokens: int) -> dict[str, Any]:
         options = dict(self.options)

@@ -8,23 +8,38 @@ from tframex._retry import RetryBudget
 from tframex._types import ResumeMode
 from tframex.client._abilities import Abilities
 
-__all__ = ["Shared"]
+__all__ = ["Learned", "Shared"]
+
+
+@dataclass
+class Learned:
+    """What is known of one model of one endpoint.
+
+    Attributes:
+        abilities: What it can do.
+        budget: The retries that are left.
+    """
+
+    abilities: Abilities = field(default_factory=Abilities)
+    budget: RetryBudget = field(default_factory=RetryBudget)
 
 
 @dataclass
 class Shared:
-    """Settings of ours, and what was learned of the endpoint.
+    """Settings of ours, and what was learned.
 
     Attributes:
         resume: Whether broken streams are continued.
         idle_timeout: Seconds between two events of an asynchronous stream, or None.
-        abilities: What the endpoint can do.
-        budget: The retries that are left.
         own_transport: The client's HTTP transport is our default one, so that settings describe it wholly.
+        learned: By base URL and model.
     """
 
     resume: ResumeMode = "auto"
     idle_timeout: float | None = None
-    abilities: Abilities = field(default_factory=Abilities)
-    budget: RetryBudget = field(default_factory=RetryBudget)
     own_transport: bool = False
+    learned: dict[tuple[str, str], Learned] = field(default_factory=dict)
+
+    def of(self, base_url: str, model: str) -> Learned:
+        """What is known of a model of an endpoint."""
+        return self.learned.setdefault((base_url, model), Learned())

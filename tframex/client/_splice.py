@@ -5,7 +5,9 @@ from __future__ import annotations
 __all__ = ["Splice", "StartedOverError"]
 
 # A continuation that repeats this many characters from the start of the answer is a new answer, not a continuation.
-_TELLING = 24
+_TELLING = 64
+# An answer shorter than this says too little to tell.
+_SHORT = 24
 
 
 class StartedOverError(Exception):
@@ -25,7 +27,7 @@ class Splice:
     def __init__(self, answer: str, omitted: str = "", *, verify: bool = False) -> None:
         self._answer = answer.lstrip()
         self._skip = omitted
-        self._verify = verify
+        self._verify = verify and len(self._answer) >= _SHORT
         self._held = ""
 
     def feed(self, text: str) -> str:

@@ -40,11 +40,14 @@ class APIStreamInterruptedError(openai.APIConnectionError, StreamInterruptedErro
 class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
     """`AsyncStream[ChatCompletionChunk]` for a fraction of the cost, whose answers are whole or end with an error."""
 
+    _exchange: Exchange | None = None
+
     async def __stream__(self) -> AsyncIterator[ChatCompletionChunk]:
         client: Any = self._client
         shared: Shared = client._tframex
-        exchange, model = _exchange(shared, self._options, client.max_retries)
-        maker = ChunkMaker(client, self.response)
+        exchange, model = _exchange(client, self._options)
+        self._exchange = exchange
+        maker = ChunkMaker(client, self.response, exchange)
         endpoint = Endpoint(client.with_options(max_retries=0), model, str(client.base_url))
         clocks = Clocks(idle=shared.idle_timeout)
         try:
@@ -53,13 +56,15 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
                     for event in events:
                         yield maker.make(event)
         except ModelError as error:
-            raise _official(error, self.response.request) from error
+            raise _official(error, self.response.request) from _reason(error)
 
     def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         return self._iterator
 
     async def close(self) -> None:
         """Close the response and release the connection."""
+        if self._exchange is not None:
+            self._exchange.closed = True
         aclose = getattr(self._iterator, "aclose", None)
         # Another task may be reading; the closed response ends its wait.
         if aclose is not None:
@@ -71,17 +76,20 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
 class ChatStream(Stream[ChatCompletionChunk]):
     """`Stream[ChatCompletionChunk]` for a fraction of the cost, whose answers are whole or end with an error."""
 
+    _exchange: Exchange | None = None
+
     def __stream__(self) -> Iterator[ChatCompletionChunk]:
         client: Any = self._client
-        exchange, model = _exchange(client._tframex, self._options, client.max_retries)
-        maker = ChunkMaker(client, self.response)
+        exchange, model = _exchange(client, self._options)
+        self._exchange = exchange
+        maker = ChunkMaker(client, self.response, exchange)
         batches = drive_sync(exchange, client.with_options(max_retries=0), model, self.response)
         try:
             for events in batches:
                 for event in events:
                     yield maker.make(event)
         except ModelError as error:
-            raise _official(error, self.response.request) from error
+            raise _official(error, self.response.request) from _reason(error)
         finally:
             batches.close()
 
@@ -90,6 +98,8 @@ class ChatStream(Stream[ChatCompletionChunk]):
 
     def close(self) -> None:
         """Close the response and release the connection."""
+        if self._exchange is not None:
+            self._exchange.closed = True
         close = getattr(self._iterator, "close", None)
         if close is not None:
             with suppress(ValueError):  # another thread is reading
@@ -97,8 +107,9 @@ class ChatStream(Stream[ChatCompletionChunk]):
         super().close()
 
 
-def _exchange(shared: Shared, options: Any, max_retries: int) -> tuple[Exchange, str]:
+def _exchange(client: Any, options: Any) -> tuple[Exchange, str]:
     """The state of the answer to a request the official client has just sent."""
+    shared: Shared = client._tframex
     body: dict[str, Any] = {**(options.json_data or {}), **(options.extra_json or {})}
     body.pop("stream", None)
     model = str(body.pop("model", ""))
@@ -108,13 +119,14 @@ def _exchange(shared: Shared, options: Any, max_retries: int) -> tuple[Exchange,
         "extra_query": dict(options.params) if options.params else None,
         "timeout": options.timeout,
     }
+    learned = shared.of(str(client.base_url), model)
     request = ChatRequest(model, messages, body, {name: value for name, value in transport.items() if _given(value)})
     exchange = Exchange(
         request,
-        abilities=shared.abilities,
-        budget=shared.budget,
+        abilities=learned.abilities,
+        budget=learned.budget,
         model_id=model,
-        max_retries=max_retries,
+        max_retries=client.max_retries,
         resume=shared.resume,
         asks_for_ids=False,
     )
@@ -128,10 +140,15 @@ def _given(value: object) -> bool:
 def _official(error: ModelError, request: Any) -> openai.OpenAIError:
     """The exception a user of the official client expects."""
     cause = error.__cause__
-    if isinstance(error, ModelStatusError):
+    if isinstance(error, ModelStatusError) and not error.partial:
         if isinstance(cause, openai.OpenAIError):
-            return cause
+            return cause.with_traceback(None)
         return openai.APIError(str(error), request, body=error.body)
     if isinstance(error, ModelTimeoutError) and not error.partial:
         return openai.APITimeoutError(request)
     return APIStreamInterruptedError(error, request)
+
+
+def _reason(error: ModelError) -> BaseException | None:
+    """What the official exception is raised from: never itself."""
+    return None if isinstance(error, ModelStatusError) and not error.partial else error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import httpx2
@@ -46,9 +47,10 @@ class AsyncOpenAI(openai.AsyncOpenAI):
             stream_cls = AsyncChatStream
         return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
 
-    def copy(self, *, _extra_kwargs: Any = None, **options: Any) -> Self:
-        """A client with the same settings, except those given."""
-        return super().copy(_extra_kwargs={"_shared": self._tframex, **(_extra_kwargs or {})}, **options)
+    def copy(self, *, resume: ResumeMode | None = None, _extra_kwargs: Any = None, **options: Any) -> Self:
+        """A client with the same settings, except those given; it shares what was learned of the endpoints."""
+        shared = self._tframex if resume is None else replace(self._tframex, resume=_checked(resume))
+        return super().copy(_extra_kwargs={"_shared": shared, **(_extra_kwargs or {})}, **options)
 
     with_options = copy
 
@@ -83,9 +85,10 @@ class OpenAI(openai.OpenAI):
             stream_cls = ChatStream
         return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
 
-    def copy(self, *, _extra_kwargs: Any = None, **options: Any) -> Self:
-        """A client with the same settings, except those given."""
-        return super().copy(_extra_kwargs={"_shared": self._tframex, **(_extra_kwargs or {})}, **options)
+    def copy(self, *, resume: ResumeMode | None = None, _extra_kwargs: Any = None, **options: Any) -> Self:
+        """A client with the same settings, except those given; it shares what was learned of the endpoints."""
+        shared = self._tframex if resume is None else replace(self._tframex, resume=_checked(resume))
+        return super().copy(_extra_kwargs={"_shared": shared, **(_extra_kwargs or {})}, **options)
 
     with_options = copy
 

@@ -104,10 +104,13 @@ class Assembly:
             pieces.append(piece)
         return tuple(pieces)
 
-    def cut(self, end: int, reason: str) -> None:
-        """End the first choice after `end` characters."""
+    def cut(self, end: int, reason: str, *, thinking: bool = False) -> None:
+        """End the text (or the separate reasoning) of the first choice after `end` characters."""
         parts = self._parts[0]
-        parts.text = ["".join(parts.text)[:end]]
+        if thinking:
+            parts.reasoning = ["".join(parts.reasoning)[:end]]
+        else:
+            parts.text = ["".join(parts.text)[:end]]
         parts.finish_reason = reason
 
     def clear(self) -> None:

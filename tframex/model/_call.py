@@ -30,7 +30,7 @@ class Call:
         assembly: Collects the answer.
         clocks: Time limits.
         model_id: For the completion.
-        guard: Stops an answer that loops.
+        max_repeats: How many copies of a passage in a row end the answer, or None.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Call:
         assembly: Assembly,
         clocks: Clocks,
         model_id: str,
-        guard: RepetitionGuard | None = None,
+        max_repeats: int | None = None,
     ) -> None:
         self._exchange = exchange
         self._assembly = assembly
         self._clocks = clocks
         self._model_id = model_id
-        self._guard = guard
+        self._max_repeats = max_repeats
         self._started = time.perf_counter()
         self._first: float | None = None
         self._repeated = False
@@ -54,6 +54,7 @@ class Call:
         """The pieces of the answer, as many at once as each network read brought."""
         exchange, assembly = self._exchange, self._assembly
         restarts = 0
+        guards = self._guards()
         try:
             clocks = await self._wait_for_place(connection)
         except TimeoutError as exc:
@@ -64,14 +65,15 @@ class Call:
                     if restarts != exchange.restarts:
                         restarts = exchange.restarts
                         assembly.clear()
+                        guards = self._guards()
                     deltas: list[Delta] = []
-                    for chunk, _ in events:
+                    for chunk, _, _ in events:
                         assembly.add(chunk, deltas)
                     if deltas:
                         if self._first is None:
                             self._first = time.perf_counter() - self._started
                         yield deltas
-                        if self._guard is not None and self._loops(self._guard, deltas):
+                        if guards and self._loops(guards, deltas):
                             # Leaving closes the connection, and the server stops generating.
                             return
         except ModelError as error:
@@ -80,13 +82,19 @@ class Call:
         finally:
             connection.leave()
 
-    def _loops(self, guard: RepetitionGuard, deltas: list[Delta]) -> bool:
-        """Watch the first choice; a loop is cut off the completion before its second copy."""
+    def _guards(self) -> tuple[RepetitionGuard, RepetitionGuard] | None:
+        """One for the text and one for separate reasoning."""
+        repeats = self._max_repeats
+        return None if repeats is None else (RepetitionGuard(repeats), RepetitionGuard(repeats))
+
+    def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: list[Delta]) -> bool:
+        """Watch the answer; a loop is cut off the completion before its second copy."""
         for delta in deltas:
-            if delta.index == 0 and delta.content and (end := guard.feed(delta.content)) is not None:
-                self._assembly.cut(end, "repetition")
-                self._repeated = True
-                return True
+            for thinking, piece in enumerate((delta.content, delta.reasoning)):
+                if piece and (end := guards[thinking].feed(piece)) is not None:
+                    self._assembly.cut(end, "repetition", thinking=bool(thinking))
+                    self._repeated = True
+                    return True
         return False
 
     async def _wait_for_place(self, connection: Connection) -> Clocks:

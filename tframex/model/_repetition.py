@@ -4,17 +4,21 @@ from __future__ import annotations
 
 __all__ = ["RepetitionGuard"]
 
-# A unit is looked for at the end of the text, so only this much of it need be kept.
-_WINDOW = 4096
-_SHORTEST = 24
+# The longest passage that is recognised.
+_LONGEST = 2048
+# How often, in characters, and with how many of the last ones the text is searched.
+_PROBE = 24
+# Copies must fill this much: rows of a matrix, table lines and banners are said a few times on purpose.
+_LEAST = 400
 
 
 class RepetitionGuard:
     """Watches a growing text for the same passage over and over.
 
-    A loop is `repeats` copies of one passage in a row at the end of the text, at least 24 characters each, or so many
-    copies of a shorter one that they fill as much. Tables, lists and code repeat their beginnings, not whole passages, and
-    pass. Checking costs less than a microsecond for each piece: the text is only searched when it has grown by a good deal.
+    A loop is `repeats` copies of one passage in a row at the end of the text, or as many as fill 400 characters if that is
+    more. Passages without a letter or digit (rules, banners) do not count, nor do those over 2,048 characters. Tables,
+    lists and code repeat their beginnings, not whole passages, and pass. Checking costs less than a microsecond for each
+    piece: the text is only searched when it has grown by a good deal.
 
     Args:
         repeats: How many copies make a loop.
@@ -24,7 +28,8 @@ class RepetitionGuard:
         self._repeats = repeats
         self._tail = ""
         self._length = 0
-        self._next = _SHORTEST * repeats
+        self._window = _LONGEST * repeats
+        self._next = _LEAST
 
     def feed(self, piece: str) -> int | None:
         """Take the next piece in.
@@ -36,8 +41,8 @@ class RepetitionGuard:
         self._length += len(piece)
         if self._length < self._next:
             return None
-        tail = self._tail = self._tail[-_WINDOW:]
-        self._next = self._length + _SHORTEST
+        tail = self._tail = self._tail[-self._window :]
+        self._next = self._length + _PROBE
         period = self._period(tail)
         if period is None:
             return None
@@ -49,14 +54,14 @@ class RepetitionGuard:
     def _period(self, tail: str) -> int | None:
         """The length of the passage that the text ends in copies of."""
         # The last characters must have stood one period earlier; the candidates are where they stand.
-        probe = tail[-_SHORTEST:]
-        position = len(tail) - _SHORTEST
-        while (position := tail.rfind(probe, 0, position + _SHORTEST - 1)) >= 0:
-            period = len(tail) - _SHORTEST - position
-            copies = max(self._repeats, -(-_SHORTEST * self._repeats // period))
-            length = period * copies
+        probe = tail[-_PROBE:]
+        position = len(tail) - _PROBE
+        while (position := tail.rfind(probe, 0, position + _PROBE - 1)) >= 0:
+            period = len(tail) - _PROBE - position
+            length = period * max(self._repeats, -(-_LEAST // period))
             if length > len(tail):
                 return None
             if tail[-length:-period] == tail[period - length :]:
-                return period
+                passage = tail[-period:]
+                return period if any(letter.isalnum() for letter in passage) else None
         return None

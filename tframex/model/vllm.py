@@ -21,7 +21,6 @@ from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.model._assembly import Assembly
 from tframex.model._call import Call
 from tframex.model._connection import Connection
-from tframex.model._repetition import RepetitionGuard
 from tframex.model._settings import (
     Settings,
     check_api_key,
@@ -307,8 +306,9 @@ class VLLMModel(BaseModel):
             resume=settings.resume,
             restartable=restartable,
         )
-        guard = None if settings.max_repeats is None else RepetitionGuard(settings.max_repeats)
-        return Call(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, guard)
+        # One of several answers that loops must not end the others.
+        repeats = settings.max_repeats if options.get("n") in (None, 1) else None
+        return Call(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, repeats)
 
     async def _connected(self) -> Connection:
         if self._server is not None:
