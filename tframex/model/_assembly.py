@@ -63,7 +63,7 @@ class Assembly:
                     if thought:
                         parts.reasoning.append(thought)
                     into.append(Delta(content, thought, calls, choice.index))
-            if choice.logprobs is not None and choice.logprobs != b"null":
+            if choice.logprobs and choice.logprobs != b"null":
                 parts.logprobs += msgspec.json.decode(choice.logprobs).get("content") or ()
             if choice.finish_reason:
                 parts.finish_reason = choice.finish_reason

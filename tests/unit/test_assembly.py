@@ -1,0 +1,151 @@
+"""From chunks to the answer, for what the fake endpoint does not send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from tests.conftest import USER, Colour
+from tframex._thinking import strip_thinking
+from tframex._wire import decode_chunk, decode_leniently
+from tframex.client._failures import redact, translate
+from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutError
+from tframex.model import Delta, ToolCall, VLLMModel
+from tframex.model._assembly import Assembly
+from tframex.testing import FakeVLLM
+
+
+def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Assembly, list[Delta]]:
+    assembly, deltas = Assembly("inline"), []  # type: tuple[Assembly, list[Delta]]
+    for choice in choices:
+        assembly.add(decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode()), deltas)
+    return assembly, deltas
+
+
+PIECES: list[dict[str, Any]] = [
+    {
+        "delta": {
+            "tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}]
+        }
+    },
+    {"delta": {"tool_calls": [{"index": 0, "function": {"arguments": '{"x":'}}]}},
+    {"delta": {"tool_calls": [{"index": 0, "function": {"arguments": " 1}"}}, {"index": 1, "id": "b"}]}},
+    {"delta": {}, "finish_reason": "tool_calls"},
+]
+
+
+@pytest.mark.parametrize("decode", [decode_chunk, decode_leniently])
+def test_tool_calls_are_put_together_from_their_pieces(decode: Any) -> None:
+    assembly, deltas = assembled(*PIECES, decode=decode)
+    choice = assembly.choices()[0]
+    assert choice.tool_calls == (ToolCall(0, "a", "f", '{"x": 1}'), ToolCall(1, "b"))
+    assert (choice.finish_reason, choice.text) == ("tool_calls", "")
+    assert [len(delta.tool_calls) for delta in deltas] == [1, 1, 2]
+
+
+def test_log_probabilities_and_refusals_are_kept() -> None:
+    entry = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}
+    assembly, _ = assembled(
+        {"delta": {"content": "Hi"}, "logprobs": {"content": [entry]}},
+        {"delta": {"refusal": "I will not."}, "logprobs": None, "finish_reason": "stop"},
+    )
+    choice = assembly.choices()[0]
+    assert choice.logprobs == (entry,)
+    assert (choice.text, choice.refusal) == ("Hi", "I will not.")
+    assembly.clear()
+    assert (assembly.text, assembly.choices()[0].text) == ("", "")
+
+
+def test_an_event_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="an event is list, not an object"):
+        decode_leniently(b"[1]")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("<think>a</think>b", "b"),
+        ("a <think>b", "a"),
+        ("a</think>b", "b"),
+        ("a", "a"),
+        ("<think>a</think>b<think>c</think>d", "bd"),
+    ],
+)
+def test_thoughts_are_stripped_whatever_tag_is_missing(text: str, left: str) -> None:
+    assert strip_thinking(text) == left
+
+
+def test_a_key_is_taken_out_of_an_error_and_all_that_caused_it() -> None:
+    secret = "sk-0123456789"
+    error = ModelStatusError(f"no {secret}", body={"error": [f"key {secret}"], secret: 1}, partial=f"a {secret}")
+    error.__cause__ = ValueError(f"Bearer {secret}")
+    redact(error, secret)
+    assert secret not in f"{error} {error.body} {error.partial} {error.__cause__}"
+    assert error.body == {"error": ["key ***"], "***": 1}
+    short = ModelStatusError("none of these parameters")
+    redact(short, "none")
+    assert str(short) == "none of these parameters"
+
+
+class ReadTimeout(Exception):  # noqa: N818 - named like the class of an HTTP library
+    """As httpx's, httpx2's and httpcore's."""
+
+
+def test_exceptions_of_the_layers_below_are_told_apart() -> None:
+    import httpx2
+
+    request = httpx2.Request("POST", "http://h/v1")
+    late = openai.APITimeoutError(request)
+    late.__cause__ = ReadTimeout()
+    cases: list[tuple[Exception, type[Exception], str]] = [
+        (late, ModelTimeoutError, "first_token"),
+        (ReadTimeout(), ModelTimeoutError, "idle"),
+        (openai.APIError("odd", request, body={"message": "odd", "code": 418}), ModelStatusError, "418: odd"),
+        (OSError("gone"), ModelConnectionError, "gone"),
+    ]
+    for exc, kind, words in cases:
+        error = translate(exc, model_id="m", url="http://h/v1")
+        assert type(error) is kind
+        assert words in f"{error} {getattr(error, 'phase', '')}"
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+def test_the_fake_refuses_what_a_real_server_refuses(dialect: Any) -> None:
+    import httpx2
+
+    with FakeVLLM(dialect=dialect, context_window=20) as server, httpx2.Client(base_url=server.url) as client:
+
+        def ask(**body: Any) -> tuple[int, str]:
+            reply = client.post("chat/completions", json={"model": "fake", "messages": USER, **body})
+            return reply.status_code, reply.text
+
+        assert ask(messages=[{"role": "user", "content": "word " * 30}])[0] == 400
+        assert "Cannot set both" in ask(continue_final_message=True)[1]
+        assert ask(messages="hi")[0] == 400
+        assert ask(temperature=-1)[0] == 400
+        assert client.post("chat/completions", content=b"{").status_code == 400
+        assert client.get("models").json()["data"][0]["id"] == "fake"
+        root = server.url.removesuffix("/v1")
+        assert httpx2.get(f"{root}/health").status_code == 200
+        assert httpx2.get(f"{root}/nothing").status_code == 404
+        if dialect == "vllm":
+            assert ask(model="other")[0] == 404
+            assert httpx2.get(f"{root}/version").json() == {"version": "0.32.0"}
+            tokens = httpx2.post(f"{root}/tokenize", json={"prompt": "Hello world"}).json()["tokens"]
+            assert httpx2.post(f"{root}/detokenize", json={"tokens": tokens}).json() == {"prompt": "Hello world"}
+        else:
+            assert httpx2.get(f"{root}/props").json()["default_generation_settings"] == {"n_ctx": 20}
+            assert client.post("completions", json={"prompt": [1]}).status_code == 404
+
+
+def test_a_partial_answer_that_ends_in_white_space_bends_the_fake_as_it_bends_a_model() -> None:
+    with FakeVLLM("One two") as server:
+        messages = [*USER, {"role": "assistant", "content": "One "}]
+        model = Colour("sync").make(VLLMModel("fake", server.url, "k"))
+        options = {"continue_final_message": True, "add_generation_prompt": False}
+        completion = Colour("sync").run(lambda: model.call(messages, **options))
+        Colour("sync").run(model.close_client)
+    assert "bent" in completion.text
