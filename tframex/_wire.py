@@ -37,8 +37,7 @@ class ChunkChoice(msgspec.Struct, gc=False):
     delta: ChunkDelta | None = None
     text: str | None = None
     finish_reason: str | None = None
-    # Left as JSON: few ask for it, and it is large. Raw cannot be in a union, so null is Raw(b"null").
-    logprobs: msgspec.Raw = msgspec.Raw()
+    logprobs: dict[str, Any] | None = None
     token_ids: list[int] | None = None
 
 

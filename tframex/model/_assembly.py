@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import msgspec
-
 from tframex._types import ReasoningMode
 from tframex._wire import Chunk, ChunkChoice
 from tframex.model.completion import Choice, Delta, ToolCall
@@ -63,8 +61,8 @@ class Assembly:
                     if thought:
                         parts.reasoning.append(thought)
                     into.append(Delta(content, thought, calls, choice.index))
-            if choice.logprobs and choice.logprobs != b"null":
-                parts.logprobs += msgspec.json.decode(choice.logprobs).get("content") or ()
+            if choice.logprobs:
+                parts.logprobs += choice.logprobs.get("content") or ()
             if choice.finish_reason:
                 parts.finish_reason = choice.finish_reason
 
