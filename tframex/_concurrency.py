@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 
-__all__ = ["closing", "map_bounded"]
+__all__ = ["Closing", "map_bounded"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@asynccontextmanager
-async def closing(iterator: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
-    """Close an async iterator on the way out, if it can be closed.
+class Closing(Generic[T]):
+    """Reads an async iterator and closes it on the way out, if it can be closed.
 
     Closing an outer async generator does not close the inner one it was reading: without this, all the way down, a
     `break` leaves the server generating.
+
+    The event loop does not get to know an inner generator. A loop that ends closes all those it knows at once, and an
+    inner one that is closed by its outer one at the same moment would complain.
     """
-    try:
-        yield iterator
-    finally:
-        aclose = getattr(iterator, "aclose", None)
+
+    def __init__(self, iterator: AsyncIterator[T]) -> None:
+        self._iterator = iterator
+        self._begun = False
+
+    async def __aenter__(self) -> Closing[T]:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        aclose = getattr(self._iterator, "aclose", None)
         if aclose is not None:
             await aclose()
+
+    def __aiter__(self) -> Closing[T]:
+        return self
+
+    def __anext__(self) -> Awaitable[T]:
+        if self._begun:
+            return self._iterator.__anext__()
+        self._begun = True
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(None, None)
+        try:
+            return self._iterator.__anext__()
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
 
 
 async def map_bounded(function: Callable[[T], Awaitable[R]], items: Iterable[T], limit: int) -> list[R]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -37,8 +38,10 @@ class LoopBound(Generic[T]):
         held = self._held
         if held is not None and not held.gone():
             return held.resource if held.token == current_token() else None
-        for left in [left for left in _open if left.loop_is_closed()]:
-            _open.discard(left)
+        # A copy: another thread may be adding its own.
+        for left in list(_open):
+            if left.loop_is_closed():
+                _open.discard(left)
         held = self._held = _Held(self._make(), self._close)
         await held.keeper.__anext__()
         weakref.finalize(self, held.let_go).atexit = False
@@ -53,7 +56,7 @@ class LoopBound(Generic[T]):
             self._held = None
         elif held.token == current_token():
             self._held = None
-            await held.keeper.aclose()
+            await held.finish()
 
 
 class _Held(Generic[T]):
@@ -62,19 +65,39 @@ class _Held(Generic[T]):
     def __init__(self, resource: T, close: Callable[[T], Awaitable[None]]) -> None:
         self.resource = resource
         self.token: EventLoopToken = current_token()
-        self.keeper = self._keep(close)
+        self.keeper = self._keep()
+        self._close = close
+        self._closed: anyio.Event | None = None
         self._pid = os.getpid()
         # Somebody must hold it until it is closed: garbage collection of a connection complains, and in a forked child
         # it would speak on its parent's sockets.
         _open.add(self)
 
-    async def _keep(self, close: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    async def _keep(self) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the resource, or wait until whoever began to has done so."""
+        with anyio.CancelScope(shield=True):
+            if self._closed is not None:
+                if not self._closed.is_set():
+                    await self._closed.wait()
+                return
+            self._closed = anyio.Event()
             _open.discard(self)
-            with anyio.CancelScope(shield=True):
-                await close(self.resource)
+            try:
+                await self._close(self.resource)
+            finally:
+                self._closed.set()
+
+    async def finish(self) -> None:
+        """Close the resource, and the keeper, which the loop would close otherwise."""
+        await self.aclose()
+        with suppress(RuntimeError):  # The loop is doing so at this moment.
+            await self.keeper.aclose()
 
     def gone(self) -> bool:
         """Whether its loop has ended, or is that of the process this one was forked from."""
@@ -92,7 +115,8 @@ class _Held(Generic[T]):
             loop.call_soon_threadsafe(self._close_soon, loop)
 
     def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        task = loop.create_task(self.keeper.aclose())
+        # Not through the keeper alone: the loop may be ending, and close it at the same moment.
+        task = loop.create_task(self.finish())
         _closing.add(task)
         task.add_done_callback(_closing.discard)
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import threading
 import time
+import warnings
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import openai
 import pytest
+import trio
 from openai.types.chat import ChatCompletionChunk
 
 import tframex
 from tests.conftest import USER
 from tframex.client import AsyncChatStream, ChatStream
-from tframex.errors import ConfigurationError
+from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.testing import Answer, FakeVLLM, Fault
 
 MESSAGES: Any = USER
@@ -156,15 +161,37 @@ def test_a_silent_stream_is_noticed_by_the_async_client() -> None:
         anyio.run(body)
 
 
-def test_a_client_made_before_any_loop_runs_works() -> None:
+def test_one_client_works_in_one_loop_after_the_other_and_may_be_forgotten() -> None:
+    async def body() -> None:
+        stream = await clients[0].chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+        assert [chunk async for chunk in stream]
+
+    with FakeVLLM(TEXT) as server, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clients = [tframex.AsyncOpenAI(base_url=server.url, api_key="k")]
+        asyncio.run(body())
+        trio.run(body)
+        asyncio.run(body())
+        clients.clear()
+        gc.collect()
+        until = time.monotonic() + 2
+        while server.open_connections and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.open_connections == 0
+
+
+def test_a_client_is_refused_in_a_second_live_loop() -> None:
+    async def body() -> None:
+        async with tframex.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:
+
+            async def call() -> None:
+                await client.models.list()
+
+            await call()
+            with pytest.raises(WrongLoopError, match="another event loop"):
+                await anyio.to_thread.run_sync(anyio.run, call)
+
     with FakeVLLM(TEXT) as server:
-        client = tframex.AsyncOpenAI(base_url=server.url, api_key="k")
-
-        async def body() -> None:
-            async with client:
-                stream = await client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
-                assert [chunk async for chunk in stream]
-
         anyio.run(body)
 
 

@@ -35,6 +35,34 @@ def test_after_a_loop_has_ended_the_model_works_in_the_next_one() -> None:
         assert server.open_connections == 0
 
 
+LEFT_OPEN = """
+import asyncio, gc, sys
+from tframex.model import VLLMModel
+
+async def leave() -> None:
+    forgotten = [VLLMModel("fake", sys.argv[1], "k") for _ in range(2)]
+    for model in forgotten:
+        await model.call([{"role": "user", "content": "x"}])
+    stream = forgotten[0].call_stream([{"role": "user", "content": "x"}])
+    await stream.__anext__()
+    forgotten[0].itself, forgotten[0].stream = forgotten[0], stream
+
+for _ in range(10):
+    asyncio.run(leave())
+    gc.collect()
+"""
+
+
+def test_models_and_streams_that_are_left_open_when_the_loop_ends_are_closed_without_a_complaint() -> None:
+    """In a process of its own: asyncio would complain on standard error."""
+    with FakeVLLM() as server:
+        command = [sys.executable, "-X", "dev", "-W", "error", "-c", LEFT_OPEN, server.url]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        complaints = [line for line in done.stderr.splitlines() if "took" not in line]  # slow callbacks of debug mode
+        assert (done.returncode, complaints) == (0, [])
+        assert server.open_connections == 0
+
+
 CLOSED_WITHOUT_A_WORD = """
 import asyncio, sys
 from tframex.model import VLLMModel

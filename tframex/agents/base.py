@@ -9,7 +9,7 @@ from typing import Any
 
 import anyio.to_thread
 
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex._files import PartialFile
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
@@ -62,7 +62,7 @@ class BaseAgent(ABC):
             ConfigurationError: The prompt is empty or an option is wrong.
             ModelError: The model could not answer, or not wholly.
         """
-        async with closing(self._events(prompt, **options)) as events:
+        async with Closing(self._events(prompt, **options)) as events:
             async for event in events:
                 # With n above 1 there are several answers; text can hold only one.
                 if isinstance(event, Delta) and event.content and event.index == 0:
@@ -98,7 +98,7 @@ class BaseAgent(ABC):
             OutputError: The file cannot be written.
         """
         with PartialFile(path) as file:
-            async with closing(self._events(prompt, **options)) as events:
+            async with Closing(self._events(prompt, **options)) as events:
                 async for event in events:
                     if isinstance(event, Completion):
                         # Waiting for the disk must not hold up the other streams of this loop.

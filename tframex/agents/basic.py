@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.model.base import BaseModel
@@ -61,6 +61,6 @@ class BasicAgent(BaseAgent):
         return await self.model.call(self.build_messages(prompt), **options)
 
     async def _events(self, prompt: str, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
-        async with closing(self.model.stream(self.build_messages(prompt), **options)) as events:
+        async with Closing(self.model.stream(self.build_messages(prompt), **options)) as events:
             async for event in events:
                 yield event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ async def drive(
             try:
                 sending = opened or await _send(endpoint.client, step.request, deadline - clock.now())
                 opened = None
-                async with _body(sending, exchange) as body:
+                async with _Body(sending, exchange) as body:
                     while not exchange.done:
                         try:
                             data = await clock.next(body, deadline)
@@ -130,22 +130,26 @@ async def _send(client: openai.AsyncOpenAI, request: ChatRequest, seconds: float
     return response.http_response
 
 
-@asynccontextmanager
-async def _body(response: Any, exchange: Exchange) -> AsyncIterator[AsyncIterator[bytes]]:
+class _Body:
     """The bytes of a response's body; the response is closed in the end."""
-    body = aiter(response.stream if is_plain(response) else response.aiter_bytes())
-    try:
+
+    def __init__(self, response: Any, exchange: Exchange) -> None:
+        self._response = response
+        self._body: AsyncIterator[bytes] = aiter(response.stream if is_plain(response) else response.aiter_bytes())
         exchange.opened(response.headers)
-        yield body
-    finally:
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        return self._body
+
+    async def __aexit__(self, *_: object) -> None:
         # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
         # also, and above all, when this task has been cancelled.
         with anyio.CancelScope(shield=True):
-            await response.aclose()
+            await self._response.aclose()
             # The layers below read each other through generators that nobody closes. Reading on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
             with anyio.move_on_after(_DRAIN), suppress(Exception):
-                async for _ in body:
+                async for _left in self._body:
                     pass
 
 

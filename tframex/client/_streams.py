@@ -10,7 +10,7 @@ import openai
 from openai import AsyncStream, Stream
 from openai.types.chat import ChatCompletionChunk
 
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex.client._chunks import ChunkMaker
 from tframex.client._drive import Clocks, Endpoint, drive
 from tframex.client._drive_sync import drive_sync
@@ -51,7 +51,7 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         endpoint = Endpoint(client.with_options(max_retries=0), model, str(client.base_url))
         clocks = Clocks(idle=shared.idle_timeout)
         try:
-            async with closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:
+            async with Closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:
                 async for events in batches:
                     for event in events:
                         yield maker.make(event)

@@ -1,27 +1,57 @@
-"""The official client over the transport that fits the running event loop."""
+"""The HTTP transport that fits the running event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import httpx2
 import openai
 from anyio.lowlevel import current_token
 
-__all__ = ["KEEPALIVE_EXPIRY", "make_async_client", "make_http_client"]
+from tframex._loop import LoopBound
+from tframex.errors import WrongLoopError
+
+__all__ = ["KEEPALIVE_EXPIRY", "LoopTransport", "make_async_client", "make_http_client"]
 
 # vLLM (uvicorn) closes idle connections after 5 s. A client that keeps them as long as that sometimes writes a request
 # into a connection that is just being closed.
 KEEPALIVE_EXPIRY = 4.0
 
 
+class LoopTransport(httpx2.AsyncBaseTransport):
+    """A transport that belongs to whichever event loop uses it: made at first use, closed when that loop ends.
+
+    So a client may be made before any loop runs, used in one `asyncio.run` after the other or in `trio.run`, and
+    forgotten without being closed, as the official one may.
+
+    Args:
+        max_connections: None is no limit.
+    """
+
+    def __init__(self, max_connections: int | None) -> None:
+        make = partial(make_http_client, max_connections)
+        self._clients: LoopBound[httpx2.AsyncClient] = LoopBound(make, httpx2.AsyncClient.aclose)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request on the running loop's connections, through the environment's proxy if there is one."""
+        client = await self._clients.get()
+        if client is None:
+            raise WrongLoopError(
+                "this client is in use on another event loop that is still alive. One client belongs to one loop at a "
+                "time: make one for each loop, or use tframex.OpenAI from threads."
+            )
+        # `client.send` would do redirects, cookies and authentication a second time.
+        return await client._transport_for_url(request.url).handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections."""
+        await self._clients.aclose()
+
+
 def make_http_client(max_connections: int | None, *, trust_env: bool = True) -> httpx2.AsyncClient:
-    """A transport: aiohttp on asyncio, where it costs a quarter of httpx2 for each network read; httpx2 on trio."""
-    try:
-        on_asyncio = "asyncio" in current_token().backend_class.__module__
-    except RuntimeError:
-        # No loop runs yet: a client of a module, made before `asyncio.run`.
-        on_asyncio = True
+    """A client for the running loop: aiohttp on asyncio, where it costs a quarter for each network read; httpx2 on trio."""
+    on_asyncio = "asyncio" in current_token().backend_class.__module__
     limits = httpx2.Limits(
         # aiohttp reads None as its own default of 100, and 0 as no limit.
         max_connections=max_connections or (0 if on_asyncio else None),

@@ -11,7 +11,7 @@ import openai
 from tframex._types import ResumeMode
 from tframex.client._shared import Shared
 from tframex.client._streams import AsyncChatStream, ChatStream
-from tframex.client._transport import KEEPALIVE_EXPIRY, make_http_client
+from tframex.client._transport import KEEPALIVE_EXPIRY, LoopTransport
 from tframex.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ class AsyncOpenAI(openai.AsyncOpenAI):
     """`openai.AsyncOpenAI` with cheap streams that are whole or say so.
 
     The same constructor, methods and types; everything but streamed chat completions is the official code. Unless you give
-    an `http_client`, requests go through aiohttp (through httpx2 if it is made inside a trio program).
+    an `http_client`, requests go through aiohttp on asyncio and httpx2 on trio, and the client may be used in one event
+    loop after the other.
 
     Args:
         resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
@@ -38,7 +39,8 @@ class AsyncOpenAI(openai.AsyncOpenAI):
 
     def __init__(self, *, resume: ResumeMode = "auto", idle_timeout: float | None = None, **options: Any) -> None:
         self._tframex = options.pop("_shared", None) or Shared(_checked(resume), idle_timeout)
-        options["http_client"] = options.get("http_client") or make_http_client(None)
+        if options.get("http_client") is None:
+            options["http_client"] = openai.DefaultAsyncHttpxClient(transport=LoopTransport(None))
         super().__init__(**options)
 
     async def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:

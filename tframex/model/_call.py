@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import anyio
 
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex._wire import ChunkUsage
 from tframex.client._drive import Clocks, drive
 from tframex.client._exchange import Exchange
@@ -60,7 +60,7 @@ class Call:
         except TimeoutError as exc:
             raise timed_out("total", model_id=self._model_id, seconds=self._clocks.total) from exc
         try:
-            async with closing(drive(exchange, connection.endpoint, clocks)) as batches:
+            async with Closing(drive(exchange, connection.endpoint, clocks)) as batches:
                 async for events in batches:
                     if restarts != exchange.restarts:
                         restarts = exchange.restarts

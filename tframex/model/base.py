@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
 from tframex.model.completion import Choice, Completion, Delta, Timings
@@ -56,7 +56,7 @@ class BaseModel(ABC):
         started = time.perf_counter()
         first: float | None = None
         text: list[str] = []
-        async with closing(self.call_stream(messages, **options)) as pieces:
+        async with Closing(self.call_stream(messages, **options)) as pieces:
             async for piece in pieces:
                 first = first or time.perf_counter() - started
                 text.append(piece)
@@ -69,7 +69,7 @@ class BaseModel(ABC):
 
     async def call(self, messages: Messages, **options: Any) -> Completion:
         """The whole answer."""
-        async with closing(self.stream(messages, **options)) as events:
+        async with Closing(self.stream(messages, **options)) as events:
             async for event in events:
                 if isinstance(event, Completion):
                     return event

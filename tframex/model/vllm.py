@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from tframex._checks import check_count
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex._loop import LoopBound
 from tframex._retry import RetryBudget
 from tframex._types import Messages, ReasoningMode, ResumeMode
@@ -229,7 +229,7 @@ class VLLMModel(BaseModel):
         if options.get("n") not in (None, 1):
             raise ConfigurationError(f"call_stream gives one text; for n={options['n']} use stream or call")
         call = self._call(messages, options, restartable=False)
-        async with closing(call.batches(await self._connected())) as batches:
+        async with Closing(call.batches(await self._connected())) as batches:
             async for deltas in batches:
                 for delta in deltas:
                     if delta.content:
@@ -247,7 +247,7 @@ class VLLMModel(BaseModel):
             ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
         """
         call = self._call(messages, options, restartable=False)
-        async with closing(call.batches(await self._connected())) as batches:
+        async with Closing(call.batches(await self._connected())) as batches:
             async for deltas in batches:
                 for delta in deltas:
                     yield delta
@@ -268,7 +268,7 @@ class VLLMModel(BaseModel):
             ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
         """
         call = self._call(messages, options, restartable=True)
-        async with closing(call.batches(await self._connected())) as batches:
+        async with Closing(call.batches(await self._connected())) as batches:
             async for _ in batches:
                 pass
         return call.completion()

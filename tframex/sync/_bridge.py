@@ -19,7 +19,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from tframex._concurrency import closing
+from tframex._concurrency import Closing
 from tframex.errors import WrongLoopError
 
 __all__ = ["iterate", "run"]
@@ -85,7 +85,7 @@ class _Pump(Generic[T]):
         loop = self._loop = asyncio.get_running_loop()
         error: BaseException | None = None
         try:
-            async with closing(self._function()) as iterator:
+            async with Closing(self._function()) as iterator:
                 async for item in iterator:
                     self._items.append(item)
                     if not self._scheduled:
