@@ -52,8 +52,21 @@ class SSEDecoder:
             self._skip_newline = chunk[-1] == 13
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         events: list[bytes] = []
-        if not self._line and not self._data and not self._at_start:
-            chunk = self._whole_events(chunk, events)
+        if self._line or self._data or self._at_start:
+            # What came in pieces is put together first; behind its end the plain events begin.
+            end = chunk.find(b"\n\n") + 2
+            if end == 1:
+                self._lines(chunk, events)
+                return events
+            self._lines(chunk[:end], events)
+            chunk = chunk[end:]
+        rest = self._whole_events(chunk, events)
+        if rest:
+            self._lines(rest, events)
+        return events
+
+    def _lines(self, chunk: bytes, events: list[bytes]) -> None:
+        """Take lines one by one, as the specification describes it."""
         lines = chunk.split(b"\n")
         tail = lines.pop()
         if lines:
@@ -83,16 +96,17 @@ class SSEDecoder:
             self._size += len(tail)
             if self._size > self._limit:
                 self._overflow()
-        return events
 
     def _whole_events(self, chunk: bytes, events: list[bytes]) -> bytes:
-        """Take the plain events off the front, each one line of data and an empty one: nearly all are like that."""
-        blocks = chunk.split(b"\n\n")
-        for number, block in enumerate(blocks[:-1]):
-            if block[:6] != b"data: " or b"\n" in block or len(block) > self._limit:
-                return b"\n\n".join(blocks[number:])
-            events.append(block[6:])
-        return blocks[-1]
+        """Take the whole events off the front if each is one line of data and an empty one: nearly all are like that."""
+        end = chunk.rfind(b"\n\n") + 2
+        if chunk.startswith(b"data: ") and 6 < end <= self._limit:
+            data = chunk[6 : end - 2].split(b"\n\ndata: ")
+            # Two newlines for each, so none is inside.
+            if chunk.count(b"\n", 0, end) == 2 * len(data):
+                events += data
+                return chunk[end:]
+        return chunk
 
     def _dispatch(self, events: list[bytes]) -> None:
         data = self._data

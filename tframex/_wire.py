@@ -6,11 +6,11 @@ One decode costs about 1 us. Building the official client's pydantic object of t
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_leniently"]
+__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_leniently", "decode_text"]
 
 
 class FunctionDelta(msgspec.Struct, gc=False):
@@ -67,7 +67,36 @@ class Chunk(msgspec.Struct, gc=False):
     system_fingerprint: str | None = None
 
 
+class TextDelta(msgspec.Struct, gc=False):
+    content: str
+    reasoning: None = None
+    reasoning_content: None = None
+    refusal: None = None
+    tool_calls: None = None
+
+
+class TextChoice(msgspec.Struct, gc=False):
+    delta: TextDelta
+    index: Literal[0] = 0
+    text: None = None
+    finish_reason: None = None
+    logprobs: None = None
+    token_ids: list[int] | None = None
+
+
+class TextChunk(msgspec.Struct, gc=False):
+    """A chunk that is nothing but text of the only choice, as nearly all are.
+
+    Its types say what it is, so that nobody has to look: any other chunk does not decode.
+    """
+
+    choices: tuple[TextChoice]
+    usage: None = None
+    error: None = None
+
+
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_text = msgspec.json.Decoder(TextChunk).decode
 
 
 def decode_leniently(data: bytes) -> Chunk:

@@ -13,15 +13,16 @@ from tframex._thinking import strip_thinking
 from tframex._wire import decode_chunk, decode_leniently
 from tframex.client._failures import redact, translate
 from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutError
-from tframex.model import Delta, ToolCall, VLLMModel
+from tframex.model import ToolCall, VLLMModel
 from tframex.model._assembly import Assembly
 from tframex.testing import FakeVLLM
 
 
-def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Assembly, list[Delta]]:
-    assembly, deltas = Assembly("inline"), []  # type: tuple[Assembly, list[Delta]]
+def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Assembly, list[Any]]:
+    assembly = Assembly("inline")
+    deltas: list[Any] = []
     for choice in choices:
-        assembly.add(decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode()), deltas)
+        deltas += assembly.add_all([(decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode()), b"", False)])
     return assembly, deltas
 
 

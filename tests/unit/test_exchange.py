@@ -9,6 +9,7 @@ import pytest
 import tenacity
 
 from tframex._retry import RetryBudget
+from tframex._wire import Chunk, ChunkChoice, ChunkDelta
 from tframex.client._abilities import Abilities
 from tframex.client._exchange import Exchange, Step
 from tframex.client._failures import error_from_body, stream_cut, timed_out
@@ -111,8 +112,8 @@ def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
     state.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
     step = cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]) + event("", token_ids=[9]))
     assert (step.kind, step.request.prompt) == ("tokens", (1, 2, 7))
-    keywords = step.request.keywords()
-    assert (keywords["prompt"], keywords["max_tokens"], "messages" in keywords) == ([1, 2, 7], 8, False)
+    body = step.request.keywords()["body"]
+    assert (body["prompt"], body["max_tokens"], "messages" in body) == ((1, 2, 7), 8, False)
 
 
 def test_several_tokens_in_one_event_are_not_trusted() -> None:
@@ -250,7 +251,7 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
     state.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
-    assert [chunk.choices[0].finish_reason for chunk, *_ in state.tail()] == ["length"]  # type: ignore[index]
+    assert [chunk.choices[0].finish_reason for chunk, *_ in state.tail()] == ["length"]  # type: ignore[index, union-attr]
     assert state.evidence() == ("max_tokens",)
     # Elsewhere an event may be a letter: counting them proves nothing.
     letters = exchange(max_tokens=2)
@@ -347,3 +348,40 @@ def test_an_answer_that_starts_over_is_noticed() -> None:
     splice.feed("One two three")
     with pytest.raises(StartedOverError):
         splice.feed(" four five six")
+
+
+TEXT_AND_MORE = [
+    event("plain"),
+    event("with ids", token_ids=[7]),
+    event("with two ids", token_ids=[7, 8]),
+    event("", token_ids=[9]),
+    event("with log probabilities", logprobs={"content": []}),
+    event("the end", "stop"),
+    event("another choice", index=1),
+    b'data: {"choices": [{"index": 0, "delta": {"content": "and a thought", "reasoning": "hm"}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": "x", "tool_calls": [{"index": 0}]}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": "x"}}], "usage": {"completion_tokens": 3}}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": "\\ud83d\\ude00 \\"quoted\\""}}]}\n\n',
+    b'data: {"choices": [{"delta": {"content": "no index", "tool_calls": null}, "finish_reason": null}]}\n\n',
+]
+
+
+@pytest.mark.parametrize("data", TEXT_AND_MORE)
+def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: bytes) -> None:
+    states = []
+    for shortcut in (True, False):
+        state = exchange()
+        state.feed(event("first"))
+        if not shortcut:
+            state._plain = -1000
+        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk, *_ in state.feed(data)]
+        states.append((chunks, vars(state.received), state.whole))
+    assert states[0] == states[1]
+
+
+def _only_text(chunk: Chunk) -> Chunk | str:
+    """The text of a chunk that is nothing else."""
+    (choice,) = chunk.choices or (ChunkChoice(),)
+    text = choice.delta.content if choice.delta else None
+    plain = Chunk(choices=[ChunkChoice(delta=ChunkDelta(content=text), token_ids=choice.token_ids)])
+    return text if text and chunk == plain else chunk

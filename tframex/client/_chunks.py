@@ -41,7 +41,7 @@ class ChunkMaker:
     def make(self, event: Event) -> ChatCompletionChunk:
         """The chunk of an event."""
         chunk, data, joined = event
-        if joined:
+        if joined and not isinstance(chunk, str):
             data = self._rewritten(chunk, json.loads(data))
         elif not self._first:
             first = json.loads(data)

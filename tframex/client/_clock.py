@@ -1,4 +1,4 @@
-"""Time limits for single reads of a stream.
+"""Time limits for single waits of a stream: for the response, and for each read.
 
 An anyio cancel scope around every read costs about 14 us on asyncio, more than all the rest of a token. There the
 timer is armed once and moved only when it rings; on trio a scope is used.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable
 from typing import TypeVar
 
 import anyio
@@ -20,21 +20,20 @@ T = TypeVar("T")
 
 
 class ReadClock:
-    """Reads an async iterator under a deadline, with a cancel scope for each read."""
+    """Waits under a deadline, with a cancel scope for each wait."""
 
-    async def next(self, iterator: AsyncIterator[T], deadline: float) -> T:
-        """The next item.
+    async def wait(self, awaitable: Awaitable[T], deadline: float) -> T:
+        """Await something.
 
         Args:
-            iterator: What to read.
+            awaitable: What to wait for.
             deadline: On the clock of `now()`; `math.inf` for no limit.
 
         Raises:
             TimeoutError: The deadline passed first.
-            StopAsyncIteration: There is no next item.
         """
         with anyio.fail_after(None if deadline == math.inf else max(0.0, deadline - self.now())):
-            return await iterator.__anext__()
+            return await awaitable
 
     def now(self) -> float:
         """The time of the event loop, in seconds."""
@@ -45,18 +44,18 @@ class ReadClock:
 
 
 class _AsyncioReadClock(ReadClock):
-    """One timer for a whole stream: a read only notes its deadline (0.3 us)."""
+    """One timer for a whole stream: a wait only notes its deadline (0.3 us)."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time  # type: ignore[method-assign] # a bound C method; called at every read
+        self.now = self._loop.time  # type: ignore[method-assign] # a bound C method; called at every wait
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = math.inf
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._rang = False
 
-    async def next(self, iterator: AsyncIterator[T], deadline: float) -> T:
+    async def wait(self, awaitable: Awaitable[T], deadline: float) -> T:
         if deadline != math.inf:
             self._deadline = deadline
             if self._timer is None:
@@ -69,7 +68,7 @@ class _AsyncioReadClock(ReadClock):
             if task is not None and sys.version_info >= (3, 11):
                 self._cancelling = task.cancelling()
         try:
-            return await iterator.__anext__()
+            return await awaitable
         except asyncio.CancelledError:
             if self._rang and self._is_ours():
                 raise TimeoutError from None
@@ -85,7 +84,7 @@ class _AsyncioReadClock(ReadClock):
         self._timer = None
         task = self._task
         if task is None:
-            return  # Nobody is reading; the next read arms the timer again.
+            return  # Nobody is waiting; the next wait arms the timer again.
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._ring)
             return

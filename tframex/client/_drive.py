@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import httpx2
 
 from tframex.client._clock import ReadClock, read_clock
 from tframex.client._exchange import Event, Exchange, Step
 from tframex.client._failures import redact, timed_out, translate
-from tframex.client._request import ChatRequest
 from tframex.errors import ModelError
 
 if TYPE_CHECKING:
@@ -93,13 +93,16 @@ async def drive(
             error: ModelError | None = None
             deadline = min(end, clock.now() + _or_inf(clocks.first_token))
             try:
-                sending = opened or await _send(endpoint.client, step.request, deadline - clock.now())
-                opened = None
-                async with _Body(sending, exchange) as body:
+                response, opened = opened, None
+                if response is None:
+                    sending = endpoint.client.post(cast_to=httpx2.Response, **step.request.keywords())
+                    response = await clock.wait(sending, deadline)
+                async with _Body(response, exchange) as body:
                     while not exchange.done:
                         try:
-                            data = await clock.next(body, deadline)
+                            data = await clock.wait(body.__anext__(), deadline)
                         except StopAsyncIteration:
+                            body.ended = True
                             break
                         if events := exchange.feed(data):
                             yield events
@@ -109,7 +112,7 @@ async def drive(
                         if exchange.failure is not None:
                             raise exchange.failure
                     if exchange.done:
-                        await _drain(body, clock)
+                        await body.drain(clock)
             except TimeoutError as exc:
                 error = _timeout(exchange, clocks, over=clock.now() >= end, model_id=endpoint.model_id)
                 error.__cause__ = exc
@@ -122,26 +125,39 @@ async def drive(
         clock.close()
 
 
-async def _send(client: openai.AsyncOpenAI, request: ChatRequest, seconds: float) -> Any:
-    """Send a request and return the response, an httpx2 or httpx one, with its body unread."""
-    resource = client.chat.completions if request.prompt is None else client.completions
-    with anyio.fail_after(None if seconds == math.inf else max(0.0, seconds)):
-        response = await resource.with_streaming_response.create(**request.keywords()).__aenter__()
-    return response.http_response
-
-
 class _Body:
     """The bytes of a response's body; the response is closed in the end."""
 
     def __init__(self, response: Any, exchange: Exchange) -> None:
         self._response = response
+        self.ended = False
         self._body: AsyncIterator[bytes] = aiter(response.stream if is_plain(response) else response.aiter_bytes())
         exchange.opened(response.headers)
 
-    async def __aenter__(self) -> AsyncIterator[bytes]:
-        return self._body
+    async def __aenter__(self) -> _Body:
+        return self
+
+    def __aiter__(self) -> _Body:
+        return self
+
+    def __anext__(self) -> Awaitable[bytes]:
+        return self._body.__anext__()
+
+    async def drain(self, clock: ReadClock) -> None:
+        """Read what is left after `[DONE]`, so that the connection can be used again."""
+        deadline = clock.now() + _DRAIN
+        try:
+            while True:
+                await clock.wait(self._body.__anext__(), deadline)
+        except StopAsyncIteration:
+            self.ended = True
+        except TimeoutError:
+            pass
 
     async def __aexit__(self, *_: object) -> None:
+        if self.ended:
+            await self._response.aclose()  # nothing to wait for
+            return
         # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
         # also, and above all, when this task has been cancelled.
         with anyio.CancelScope(shield=True):
@@ -157,16 +173,6 @@ def is_plain(response: Any) -> bool:
     """Whether the body's stream can be read directly, which saves time at each read: it is neither compressed nor read."""
     compressed = response.headers.get("content-encoding", "identity") != "identity"
     return not (compressed or response.is_stream_consumed)
-
-
-async def _drain(body: AsyncIterator[bytes], clock: ReadClock) -> None:
-    """Read what is left after `[DONE]`, so that the connection can be used again."""
-    deadline = clock.now() + _DRAIN
-    try:
-        while True:
-            await clock.next(body, deadline)
-    except (StopAsyncIteration, TimeoutError):
-        pass
 
 
 def _timeout(exchange: Exchange, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:

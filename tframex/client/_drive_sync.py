@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
 from tframex.client._drive import is_plain
 from tframex.client._exchange import Event, Exchange, Step
 from tframex.client._failures import translate
@@ -31,7 +33,7 @@ def drive_sync(
 
     Args:
         exchange: What to send, and what became of it.
-        client: Sends what follows the first request; without retries of its own.
+        client: Sends what follows the first request.
         model_id: For error messages.
         opened: The response to the first request.
 
@@ -47,7 +49,7 @@ def drive_sync(
             continue
         error: ModelError | None = None
         try:
-            response = opened or _send(client, step)
+            response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
             opened = None
             try:
                 exchange.opened(response.headers)
@@ -71,11 +73,6 @@ def drive_sync(
         step = exchange.ended(error)
     if tail := exchange.tail():
         yield tail
-
-
-def _send(client: openai.OpenAI, step: Step) -> Any:
-    resource = client.chat.completions if step.request.prompt is None else client.completions
-    return resource.with_streaming_response.create(**step.request.keywords()).__enter__().http_response
 
 
 def _owner(client: openai.OpenAI) -> str:

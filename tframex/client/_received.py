@@ -29,6 +29,16 @@ class Received:
         self._unsettled: list[int] = []
         self._ids_complete = True
 
+    def note_text(self, text: str, ids: list[int] | None) -> None:
+        """Take in text of the first choice: what `note` does with nearly all chunks, in a fraction of the time."""
+        self.content.append(text)
+        self.phase = "content"
+        self.events += 1
+        if ids and self._ids_complete:
+            self._note_tokens(ids, settled=True)
+        else:
+            self._ids_complete = False
+
     def note(self, chunk: Chunk) -> bool:
         """Take in one chunk, as it is handed on to the reader, and say whether a choice ended with it."""
         finished = False

@@ -48,7 +48,7 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         exchange, model = _exchange(client, self._options)
         self._exchange = exchange
         maker = ChunkMaker(client, self.response, exchange)
-        endpoint = Endpoint(client.with_options(max_retries=0), model, str(client.base_url))
+        endpoint = Endpoint(client, model, str(client.base_url))
         clocks = Clocks(idle=shared.idle_timeout)
         try:
             async with Closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:
@@ -83,7 +83,7 @@ class ChatStream(Stream[ChatCompletionChunk]):
         exchange, model = _exchange(client, self._options)
         self._exchange = exchange
         maker = ChunkMaker(client, self.response, exchange)
-        batches = drive_sync(exchange, client.with_options(max_retries=0), model, self.response)
+        batches = drive_sync(exchange, client, model, self.response)
         try:
             for events in batches:
                 for event in events:

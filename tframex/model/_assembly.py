@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tframex._types import ReasoningMode
-from tframex._wire import Chunk, ChunkChoice
+from tframex._wire import Chunk, ChunkChoice, ChunkDelta
+from tframex.client._exchange import Event
 from tframex.model.completion import Choice, Delta, ToolCall
 
 __all__ = ["Assembly"]
@@ -34,8 +35,21 @@ class Assembly:
         self._mode = reasoning
         self._parts: dict[int, _Parts] = {}
 
-    def add(self, chunk: Chunk, into: list[Delta]) -> None:
-        """Take one chunk in, and append what the reader gets of it to `into`."""
+    def add_all(self, events: list[Event]) -> list[Delta | str]:
+        """Take a batch of events in and return what the reader gets of them; text of the first choice is a bare string."""
+        into: list[Delta | str] = []
+        parts = self._parts.setdefault(0, _Parts())
+        for chunk, _, _ in events:
+            if not isinstance(chunk, str):
+                self._add(chunk, into)
+            elif parts.thinking:
+                self._add(Chunk(choices=[ChunkChoice(delta=ChunkDelta(content=chunk))]), into)
+            else:
+                parts.text.append(chunk)
+                into.append(chunk)
+        return into
+
+    def _add(self, chunk: Chunk, into: list[Delta | str]) -> None:
         for choice in chunk.choices or ():
             parts = self._parts.get(choice.index)
             if parts is None:
@@ -44,11 +58,6 @@ class Assembly:
             if delta is not None:
                 content = delta.content or ""
                 thought = delta.reasoning or delta.reasoning_content or ""
-                if content and not thought and not parts.thinking and delta.tool_calls is None:
-                    # Nearly all are like this.
-                    parts.text.append(content)
-                    into.append(Delta(content, "", (), choice.index))
-                    content = ""
                 if (thought or parts.thinking) and self._mode == "inline":
                     content, thought = self._inline(parts, content, thought), ""
                 elif self._mode == "drop":

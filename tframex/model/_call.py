@@ -50,8 +50,8 @@ class Call:
         self._first: float | None = None
         self._repeated = False
 
-    async def batches(self, connection: Connection) -> AsyncGenerator[list[Delta], None]:
-        """The pieces of the answer, as many at once as each network read brought."""
+    async def batches(self, connection: Connection) -> AsyncGenerator[list[Delta | str], None]:
+        """The pieces of the answer, as many at once as each network read brought; text of the only choice as a string."""
         exchange, assembly = self._exchange, self._assembly
         restarts = 0
         guards = self._guards()
@@ -66,10 +66,7 @@ class Call:
                         restarts = exchange.restarts
                         assembly.clear()
                         guards = self._guards()
-                    deltas: list[Delta] = []
-                    for chunk, _, _ in events:
-                        assembly.add(chunk, deltas)
-                    if deltas:
+                    if deltas := assembly.add_all(events):
                         if self._first is None:
                             self._first = time.perf_counter() - self._started
                         yield deltas
@@ -87,10 +84,11 @@ class Call:
         repeats = self._max_repeats
         return None if repeats is None else (RepetitionGuard(repeats), RepetitionGuard(repeats))
 
-    def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: list[Delta]) -> bool:
+    def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: list[Delta | str]) -> bool:
         """Watch the answer; a loop is cut off the completion before its second copy."""
         for delta in deltas:
-            for thinking, piece in enumerate((delta.content, delta.reasoning)):
+            pieces = (delta,) if isinstance(delta, str) else (delta.content, delta.reasoning)
+            for thinking, piece in enumerate(pieces):
                 if piece and (end := guards[thinking].feed(piece)) is not None:
                     self._assembly.cut(end, "repetition", thinking=bool(thinking))
                     self._repeated = True

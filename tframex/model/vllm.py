@@ -232,7 +232,9 @@ class VLLMModel(BaseModel):
         async with Closing(call.batches(await self._connected())) as batches:
             async for deltas in batches:
                 for delta in deltas:
-                    if delta.content:
+                    if isinstance(delta, str):
+                        yield delta
+                    elif delta.content:
                         yield delta.content
 
     async def stream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
@@ -250,7 +252,7 @@ class VLLMModel(BaseModel):
         async with Closing(call.batches(await self._connected())) as batches:
             async for deltas in batches:
                 for delta in deltas:
-                    yield delta
+                    yield Delta(delta) if isinstance(delta, str) else delta
         yield call.completion()
 
     async def call(self, messages: Messages, **options: Any) -> Completion:
