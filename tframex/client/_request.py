@@ -73,7 +73,7 @@ class ChatRequest:
     def keywords(self) -> dict[str, Any]:
         """The keywords for the official client's `post`.
 
-        Its `create` would first rebuild the body by its declared types, message by message: a third of what a request costs.
+        Its `create` would first rebuild the body by its declared types, a third of what a request costs.
         Its retries are replaced by those of the exchange.
         """
         asked = {"messages": self.messages} if self.prompt is None else {"prompt": self.prompt}
