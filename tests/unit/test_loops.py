@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 
 import anyio
 import pytest
@@ -33,6 +34,20 @@ def test_after_a_loop_has_ended_the_model_works_in_the_next_one() -> None:
         assert len(set(texts)) == 1
         assert server.connections == 5
         assert server.open_connections == 0
+
+
+def test_what_belonged_to_an_ended_loop_is_forgotten() -> None:
+    """A long-lived model used in one `asyncio.run` after the other must not keep a client for each."""
+
+    async def call() -> weakref.ref[object]:
+        await model.call(USER, max_tokens=2)
+        return weakref.ref(asyncio.get_running_loop())
+
+    with FakeVLLM() as server:
+        model = VLLMModel("fake", server.url, "k")
+        loops = [asyncio.run(call()) for _ in range(5)]
+        gc.collect()
+        assert sum(loop() is not None for loop in loops) <= 1
 
 
 LEFT_OPEN = """

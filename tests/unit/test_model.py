@@ -373,3 +373,26 @@ def test_messages_may_be_long_and_hold_anything(colour: Colour) -> None:
 
     with FakeVLLM(context_window=50_000) as server:
         colour.run(body)
+
+
+def test_options_may_be_left_out_with_the_official_marks_and_given_as_iterators(colour: Colour) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            await model.call(USER, stop=(word for word in ("never", "ever")), seed=openai.omit, top_p=openai.not_given)
+
+    with FakeVLLM() as server:
+        colour.run(body)
+        sent = server.completions()[0].body
+        assert sent["stop"] == ["never", "ever"]
+        assert not {"seed", "top_p"} & set(sent)
+
+
+def test_what_cannot_be_written_as_json_is_refused(colour: Colour) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            with pytest.raises(ConfigurationError, match="written as JSON.*set"):
+                await model.call(USER, logit_bias={1, 2})
+
+    with FakeVLLM() as server:
+        colour.run(body)
+        assert server.completions() == []

@@ -13,8 +13,9 @@ import httpx2
 
 from tframex.client._clock import ReadClock, read_clock
 from tframex.client._exchange import Event, Exchange, Step
-from tframex.client._failures import redact, timed_out, translate
-from tframex.errors import ModelError
+from tframex.client._failures import not_json, redact, timed_out, translate
+from tframex.client._request import ChatRequest
+from tframex.errors import ConfigurationError, ModelError
 
 if TYPE_CHECKING:
     import openai
@@ -50,7 +51,7 @@ class Endpoint:
         """Who serves the first model of the list; empty if the endpoint does not say in time."""
         try:
             with anyio.fail_after(seconds):
-                models = await self.client.models.list()
+                models = await self.client.with_options(max_retries=0).models.list()
             return models.data[0].owned_by or "" if models.data else ""
         except Exception:
             return ""
@@ -95,8 +96,7 @@ async def drive(
             try:
                 response, opened = opened, None
                 if response is None:
-                    sending = endpoint.client.post(cast_to=httpx2.Response, **step.request.keywords())
-                    response = await clock.wait(sending, deadline)
+                    response = await clock.wait(_send(endpoint.client, step.request), deadline)
                 async with _Body(response, exchange) as body:
                     while not exchange.done:
                         try:
@@ -113,6 +113,8 @@ async def drive(
                             raise exchange.failure
                     if exchange.done:
                         await body.drain(clock)
+            except ConfigurationError:
+                raise
             except TimeoutError as exc:
                 error = _timeout(exchange, clocks, over=clock.now() >= end, model_id=endpoint.model_id)
                 error.__cause__ = exc
@@ -123,6 +125,16 @@ async def drive(
             yield tail
     finally:
         clock.close()
+
+
+async def _send(client: openai.AsyncOpenAI, request: ChatRequest) -> Any:
+    """Send a request and return the response, an httpx2 or httpx one, with its body unread."""
+    try:
+        return await client.post(cast_to=httpx2.Response, **request.keywords())
+    except (TypeError, ValueError) as exc:
+        if "JSON" in str(exc):
+            raise not_json(exc) from exc
+        raise
 
 
 class _Body:

@@ -77,7 +77,7 @@ def drive_sync(
 
 def _owner(client: openai.OpenAI) -> str:
     try:
-        models = client.with_options(timeout=3).models.list()
+        models = client.with_options(timeout=3, max_retries=0).models.list()
         return models.data[0].owned_by or "" if models.data else ""
     except Exception:
         return ""

@@ -14,6 +14,7 @@ from typing import Any
 from tframex._retry import retry_after_seconds
 from tframex.errors import (
     AuthenticationError,
+    ConfigurationError,
     ContextLengthError,
     ModelConnectionError,
     ModelError,
@@ -27,6 +28,7 @@ from tframex.errors import (
 
 __all__ = [
     "error_from_body",
+    "not_json",
     "interrupted",
     "redact",
     "started_over",
@@ -66,6 +68,13 @@ def translate(exc: Exception, *, model_id: str, url: str) -> ModelError:
     if names & {"ReadTimeout", "SocketTimeoutError"}:
         return timed_out("idle", model_id=model_id)
     return stream_cut(model_id=model_id, why=_describe(exc))
+
+
+def not_json(exc: Exception) -> ConfigurationError:
+    """The error for messages or options that no request can carry; nothing was sent."""
+    return ConfigurationError(
+        f"the messages or an option cannot be written as JSON ({_describe(exc)}); use text, numbers, lists and dicts"
+    )
 
 
 def status_error(

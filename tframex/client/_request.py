@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import openai
 
 from tframex._types import Message, Messages
 
@@ -41,6 +43,7 @@ _CHAT_ONLY = frozenset(
     }
 )
 # What is no part of the body: under its name for users, and under that for the official client's `post`.
+_RAW = "X-Stainless-Raw-Response"
 _TRANSPORT = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
 
 
@@ -65,7 +68,11 @@ class ChatRequest:
     @classmethod
     def build(cls, model: str, messages: Messages, options: Mapping[str, Any]) -> ChatRequest:
         """Separate body fields (also those inside `extra_body`) from keywords of the transport."""
-        body = {name: value for name, value in options.items() if name != "extra_body" and name not in _TRANSPORT}
+        body = {
+            name: list(value) if isinstance(value, Iterator) else value
+            for name, value in options.items()
+            if name != "extra_body" and name not in _TRANSPORT and not isinstance(value, (openai.Omit, openai.NotGiven))
+        }
         body.update(options.get("extra_body") or {})
         transport = {name: options[name] for name in _TRANSPORT if options.get(name) is not None}
         return cls(model=model, messages=messages, options=body, transport=transport)
@@ -77,14 +84,14 @@ class ChatRequest:
         Its retries are replaced by those of the exchange.
         """
         asked = {"messages": self.messages} if self.prompt is None else {"prompt": self.prompt}
+        options = {_TRANSPORT[name]: value for name, value in self.transport.items()}
+        # Whoever asked for a raw response gets it from the official client; what is sent from here is read here.
+        kept = {name: value for name, value in (options.get("headers") or {}).items() if name.lower() != _RAW.lower()}
+        options["headers"] = {**kept, _RAW: openai.omit}
         return {
             "path": "/chat/completions" if self.prompt is None else "/completions",
             "body": {**asked, "model": self.model, **self.options, "stream": True},
-            "options": {
-                "max_retries": 0,
-                "security": {"bearer_auth": True},
-                **{_TRANSPORT[name]: value for name, value in self.transport.items()},
-            },
+            "options": {"max_retries": 0, "security": {"bearer_auth": True}, **options},
             "stream": True,
         }
 

@@ -38,11 +38,12 @@ class Assembly:
     def add_all(self, events: list[Event]) -> list[Delta | str]:
         """Take a batch of events in and return what the reader gets of them; text of the first choice is a bare string."""
         into: list[Delta | str] = []
-        parts = self._parts.setdefault(0, _Parts())
+        parts = self._parts.get(0)
         for chunk, _, _ in events:
             if not isinstance(chunk, str):
                 self._add(chunk, into)
-            elif parts.thinking:
+                parts = self._parts.get(0)
+            elif parts is None or parts.thinking:
                 self._add(Chunk(choices=[ChunkChoice(delta=ChunkDelta(content=chunk))]), into)
             else:
                 parts.text.append(chunk)
