@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from tframex._boundaries import Boundaries, grapheme_end, grapheme_start
+from tframex._boundaries import Boundaries, grapheme_end
 from tframex._checks import check_count
 from tframex._tally import Tally
 from tframex.errors import ChunkingError, ConfigurationError

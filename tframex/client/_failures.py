@@ -28,8 +28,8 @@ from tframex.errors import (
 
 __all__ = [
     "error_from_body",
-    "not_json",
     "interrupted",
+    "not_json",
     "redact",
     "started_over",
     "status_error",
