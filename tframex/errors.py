@@ -9,7 +9,7 @@
     │   │   ├── AuthenticationError
     │   │   ├── ModelNotFoundError
     │   │   ├── RateLimitError                  .retry_after
-    │   │   └── ContextLengthError
+    │   │   └── ContextLengthError              .prompt_tokens .context_window
     │   ├── ResponseFormatError                 the endpoint does not speak the Chat Completions stream
     │   ├── StreamInterruptedError              an answer broke off and could not be continued
     │   └── WrongLoopError
@@ -129,7 +129,19 @@ class RateLimitError(ModelStatusError):
 
 
 class ContextLengthError(ModelStatusError):
-    """The request does not fit into the model's context window."""
+    """The request does not fit into the model's context window; a `status_code` of 0 means that nothing was sent.
+
+    Attributes:
+        prompt_tokens: How many tokens the prompt has, or None if nobody said.
+        context_window: How many the model takes, or None if nobody said.
+    """
+
+    def __init__(
+        self, message: str, *, prompt_tokens: int | None = None, context_window: int | None = None, **details: Any
+    ) -> None:
+        super().__init__(message, **details)
+        self.prompt_tokens = prompt_tokens
+        self.context_window = context_window
 
 
 class ResponseFormatError(ModelError):

@@ -11,7 +11,7 @@ from tframex.errors import ConfigurationError
 if TYPE_CHECKING:
     import tiktoken
 
-__all__ = ["TiktokenCounter", "TokenCounter", "default_counter"]
+__all__ = ["TiktokenCounter", "TokenCounter", "default_counter", "text_of"]
 
 # What a chat template adds around each message, and to open the answer; generous, so that the estimate is not short.
 _PER_MESSAGE = 8
@@ -70,7 +70,7 @@ class TiktokenCounter:
 
     def count_messages(self, messages: Messages) -> int:
         """Tokens in a conversation, with a generous allowance for the chat template."""
-        return _PER_CHAT + sum(_PER_MESSAGE + self.count(_text_of(message)) for message in messages)
+        return _PER_CHAT + sum(_PER_MESSAGE + self.count(text_of(message)) for message in messages)
 
     def __repr__(self) -> str:
         return f"TiktokenCounter({self.name!r})"
@@ -95,7 +95,8 @@ def _load(encoding: str) -> tiktoken.Encoding:
         ) from exc
 
 
-def _text_of(message: object) -> str:
+def text_of(message: object) -> str:
+    """The text of a message of the Chat Completions API; that of its parts, if it has several."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, dict))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,9 @@ _CONTEXT_WORDS = (
     "max_model_len",
     "context size",
 )
+# As vLLM, llama.cpp and OpenAI word it.
+_WINDOW = re.compile(r"(?:maximum context length is|max_model_len=|available context size \()\s*(\d+)")
+_PROMPT_TOKENS = re.compile(r"(?:prompt contains at least|request \(|messages resulted in)\s*(\d+)")
 _SHOWN = 500
 _SECRET = 8
 
@@ -105,6 +109,8 @@ def status_error(
         return ContextLengthError(
             f"the request does not fit into the context window of {model_id!r} ({status}: {said}). Shorten the "
             "prompt, lower max_tokens, or give the text to ChainOfAgents, which reads it in chunks.",
+            prompt_tokens=_number(_PROMPT_TOKENS, said),
+            context_window=_number(_WINDOW, said),
             **common,
         )
     if status == 429:
@@ -216,6 +222,11 @@ def _message_of(body: object) -> str:
         body = next((body[key] for key in ("error", "message", "detail") if body.get(key)), json.dumps(body))
     text = " ".join(str(body).split()) if body else "no explanation"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _number(pattern: re.Pattern[str], said: str) -> int | None:
+    match = pattern.search(said)
+    return int(match[1]) if match else None
 
 
 def _chain(exc: BaseException | None) -> Iterator[BaseException]:

@@ -12,6 +12,7 @@ from tframex._concurrency import Closing
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
 from tframex.model.completion import Choice, Completion, Delta, Timings
+from tframex.model.counter import EndpointCounter
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,6 +37,7 @@ class BaseModel(ABC):
 
     context_window: int | None = None
     default_max_tokens: int | None = None
+    _counter: EndpointCounter | None = None
 
     def __init__(self, model_id: str) -> None:
         if not isinstance(model_id, str) or not model_id.strip():
@@ -74,6 +76,21 @@ class BaseModel(ABC):
                 if isinstance(event, Completion):
                     return event
         raise TypeError(f"{type(self).__name__}.stream() must end with a Completion")
+
+    @property
+    def counter(self) -> EndpointCounter:
+        """Counts tokens for this model."""
+        if self._counter is None:
+            self._counter = EndpointCounter(self)
+        return self._counter
+
+    async def window(self) -> int | None:
+        """Tokens that prompt and answer may have together, as far as it can be found out; None if it cannot."""
+        return self.context_window
+
+    async def _count_tokens(self, what: str | Messages) -> int | None:
+        """Tokens of a text or a conversation, counted by whoever serves the model; None if nobody does."""
+        return None
 
     async def close_client(self) -> None:  # noqa: B027 - most models hold nothing
         """Release what the model holds, such as connections. It can be used again afterwards."""

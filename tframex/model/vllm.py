@@ -11,16 +11,17 @@ import anyio.to_thread
 from tframex._checks import check_count
 from tframex._concurrency import Closing
 from tframex._loop import LoopBound
-from tframex._retry import RetryBudget
+from tframex._retry import RetryBudget, is_transient
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.client._abilities import Abilities
 from tframex.client._drive import Endpoint
 from tframex.client._exchange import Exchange
 from tframex.client._request import ChatRequest
-from tframex.errors import ConfigurationError, WrongLoopError
+from tframex.errors import ConfigurationError, ModelStatusError, ResponseFormatError, WrongLoopError
 from tframex.model._assembly import Assembly
 from tframex.model._call import Call
 from tframex.model._connection import Connection
+from tframex.model._lookup import Lookup, Served
 from tframex.model._settings import (
     Settings,
     check_api_key,
@@ -140,6 +141,7 @@ class VLLMModel(BaseModel):
         self._server: LocalServer | None = None
         self._own_window = False
         self._abilities = Abilities()
+        self._served: Served | None = None
         self._budget = RetryBudget()
         self._connection = LoopBound(self._connect, Connection.aclose)
 
@@ -275,6 +277,44 @@ class VLLMModel(BaseModel):
                 pass
         return call.completion()
 
+    async def window(self) -> int | None:
+        """Tokens that prompt and answer may have together.
+
+        That is `context_window`, if you gave it; else what the endpoint says (asked once, at `/v1/models` and llama.cpp's
+        `/props`, or taken from its refusal of a prompt that was too long); else None.
+
+        Raises:
+            ModelConnectionError: The endpoint could not be reached.
+        """
+        if self.context_window is None and self._served is None:
+            await self._learn()
+        return self.context_window or (self._served.window if self._served else None)
+
+    async def _learn(self) -> Served:
+        if self._served is None:
+            connection = await self._connected()
+            try:
+                self._served = await Lookup(connection.endpoint.client, self.model_id).served()
+            except Exception as exc:
+                error = connection.endpoint.translate(exc)
+                if not isinstance(error, (ModelStatusError, ResponseFormatError)):
+                    raise error from exc
+                # It does not say. Whatever else is wrong the next request will show.
+                self._served = Served()
+            self._abilities.learn_from_owner(self._served.owner)
+        return self._served
+
+    async def _count_tokens(self, what: str | Messages) -> int | None:
+        served = await self._learn()
+        connection = await self._connected()
+        try:
+            return await Lookup(connection.endpoint.client, self.model_id).count(what, served.owner)
+        except Exception as exc:
+            error = connection.endpoint.translate(exc)
+            if isinstance(error, (ModelStatusError, ResponseFormatError)) and not is_transient(error):
+                return None
+            raise error from exc
+
     async def close_client(self) -> None:
         """Close the connections. The model can be used again afterwards."""
         await self._connection.aclose()
@@ -329,6 +369,7 @@ class VLLMModel(BaseModel):
         if self.api_url != server.url:
             await self._connection.aclose()
             self.api_url = server.url
+            self._served = None
             if self._own_window:
                 self.context_window = server.context_window
 

@@ -217,6 +217,11 @@ class FakeVLLM:
         if path == "/tokenize" and vllm:
             ids = engine.ids(engine.render(body) if "messages" in body else body.get("prompt", ""))
             return 200, {"count": len(ids), "max_model_len": engine.context_window, "tokens": ids, "token_strs": None}
+        if path == "/tokenize" and engine.dialect == "llama.cpp":
+            # Other fields than vLLM's; those are answered with an empty list.
+            return 200, {"tokens": engine.ids(body.get("content", ""))}
+        if path == "/v1/chat/completions/input_tokens" and engine.dialect == "llama.cpp":
+            return 200, {"input_tokens": len(engine.ids(engine.render(body))), "object": "response.input_tokens"}
         if path == "/detokenize" and vllm:
             return 200, {"prompt": engine.text(body["tokens"])}
         if path == "/props" and engine.dialect == "llama.cpp":

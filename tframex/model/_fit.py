@@ -1,0 +1,61 @@
+"""Whether a request fits into the model's context window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tframex._logging import get_logger
+from tframex._types import Messages
+from tframex.errors import ContextLengthError
+from tframex.tokens import text_of
+
+if TYPE_CHECKING:
+    from tframex.model.base import BaseModel
+
+__all__ = ["answer_tokens", "fitted"]
+
+log = get_logger("tframex.model")
+
+# Every served model takes a request of this size; nobody is asked about it.
+_ALWAYS_FITS = 2048
+
+
+def answer_tokens(model: BaseModel, options: dict[str, Any]) -> int | None:
+    """How many tokens the answer may have, as far as anybody has said."""
+    for limit in (options.get("max_completion_tokens"), options.get("max_tokens"), model.default_max_tokens):
+        if isinstance(limit, int):
+            return limit
+    return None
+
+
+async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
+    """The options with which a request fits: an answer that would run over the window gets what is left of it.
+
+    Raises:
+        ContextLengthError: The prompt alone does not fit; nothing was sent.
+    """
+    answer = answer_tokens(model, options) or 1
+    size = sum(len(text_of(message)) for message in messages)
+    # A character has at most 4 bytes, and a token at least one.
+    if 4 * size + 64 + 16 * len(messages) + answer <= _ALWAYS_FITS:
+        return options
+    window = await model.window()
+    if window is None or model.counter.bound(messages) + answer <= window:
+        return options
+    tokens = await model.counter.measure(messages)
+    if not model.counter.exact:
+        tokens = model.counter.count_messages(messages)
+    if tokens >= window:
+        raise ContextLengthError(
+            f"the prompt has {'' if model.counter.exact else 'about '}{tokens} tokens, and the context window of "
+            f"{model.model_id!r} has {window}; nothing was sent. Shorten the prompt, or give a long text to "
+            "ChainOfAgents or MapReduceSystem, which read it in chunks.",
+            model_id=model.model_id,
+            prompt_tokens=tokens,
+            context_window=window,
+        )
+    if tokens + answer <= window:
+        return options
+    log.info("answer shortened to fit the window", model=model.model_id, asked=answer, left=window - tokens)
+    name = "max_completion_tokens" if isinstance(options.get("max_completion_tokens"), int) else "max_tokens"
+    return {**options, name: window - tokens}

@@ -1,0 +1,122 @@
+"""Counting with the served model's own tokenizer."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tframex._types import Messages
+from tframex.tokens import TokenCounter, default_counter, text_of
+
+if TYPE_CHECKING:
+    from tframex.model.base import BaseModel
+
+__all__ = ["EndpointCounter"]
+
+# What a chat template may add at most: around each message, and around them all (a default system prompt, say).
+_PER_MESSAGE = 16
+_PER_CHAT = 64
+_DIGIT = re.compile(r"\d")
+# Above what was seen: texts differ from one part to the next.
+_MARGIN = 1.15
+_REMEMBERED = 16
+
+
+class EndpointCounter:
+    """Counts tokens as the served model does, and asks the endpoint only where an estimate does not do.
+
+    vLLM and llama.cpp count texts and conversations; `measure` asks them. For other endpoints, and between two questions,
+    counts are estimated: with the `estimate` counter, corrected by what the endpoint has counted so far.
+
+    It is a `TokenCounter`: `count` and `count_messages` give the estimate without asking anybody.
+
+    Args:
+        model: The model.
+        estimate: What the estimate starts from; the default uses cl100k.
+
+    Attributes:
+        requests: How many times the endpoint was asked to count.
+    """
+
+    def __init__(self, model: BaseModel, *, estimate: TokenCounter | None = None) -> None:
+        self._model = model
+        self._base = estimate
+        self._ratios: deque[float] = deque(maxlen=_REMEMBERED)
+        self._counts: dict[str, int] = {}
+        self._counts_exactly: bool | None = None
+        self.requests = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether `measure` is known to give the served model's own counts."""
+        return bool(self._counts_exactly)
+
+    @property
+    def ratio(self) -> float:
+        """Tokens of the served model for each token of the estimate, as seen last; 1.0 before anything was counted."""
+        return self._ratios[-1] if self._ratios else 1.0
+
+    def count(self, text: str) -> int:
+        """About how many tokens `text` has."""
+        return math.ceil(self._estimate.count(text) * self.ratio)
+
+    def count_messages(self, messages: Messages) -> int:
+        """About how many tokens a conversation has, what the chat template adds included."""
+        return math.ceil(self._estimate.count_messages(messages) * self.ratio)
+
+    def bound(self, messages: Messages) -> int:
+        """Tokens that a conversation hardly exceeds.
+
+        Before the endpoint has counted anything: its bytes, which no byte-level tokenizer exceeds. Afterwards the highest
+        ratio that was seen and a margin; digits count one each, since other vocabularies do not group them.
+        """
+        texts = [text_of(message) for message in messages]
+        most = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _PER_CHAT + _PER_MESSAGE * len(texts)
+        if not self._ratios:
+            return most
+        digits = sum(len(_DIGIT.findall(text)) for text in texts)
+        grouped = self._estimate.count_messages(messages) * max(self._ratios) * _MARGIN
+        return min(most, math.ceil(grouped + digits * 2 / 3))
+
+    async def measure(self, messages: Messages) -> int:
+        """How many tokens a conversation has: exactly if the endpoint counts for us, else `bound`."""
+        asked = repr(messages)
+        if asked in self._counts:
+            return self._counts[asked]
+        counted = None
+        if self._counts_exactly is not False:
+            counted = await self._model._count_tokens(messages)
+            self._counts_exactly = counted is not None
+            self.requests += counted is not None
+        if counted is None:
+            return self.bound(messages)
+        self.observe(messages, counted)
+        if len(self._counts) >= _REMEMBERED:
+            self._counts.pop(next(iter(self._counts)))
+        self._counts[asked] = counted
+        return counted
+
+    async def measure_text(self, text: str) -> int:
+        """How many tokens a text has: exactly if the endpoint counts for us, else an estimate."""
+        counted = None
+        if self._counts_exactly is not False:
+            counted = await self._model._count_tokens(text)
+            self.requests += counted is not None
+        return self.count(text) if counted is None else counted
+
+    def observe(self, messages: Messages, tokens: int) -> None:
+        """Learn from what the endpoint has counted, such as the `prompt_tokens` of an answer's usage."""
+        estimated = self._estimate.count_messages(messages)
+        if estimated > 0 and tokens > 0:
+            self._ratios.append(tokens / estimated)
+
+    @property
+    def _estimate(self) -> TokenCounter:
+        if self._base is None:
+            self._base = default_counter()
+        return self._base
+
+    def __repr__(self) -> str:
+        return f"EndpointCounter({self._model.model_id!r}, exact={self.exact}, requests={self.requests})"
