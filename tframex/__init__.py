@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tframex.agents import BaseAgent, BasicAgent, ContextAgent
-    from tframex.chunking import Chunk, chunk_text
+    from tframex.chunking import Chunk, Chunker, chunk_text
     from tframex.client import APIStreamInterruptedError, AsyncOpenAI, OpenAI
     from tframex.errors import (
         AuthenticationError,
+        CheckpointError,
         ChunkingError,
         ConfigurationError,
         ContextLengthError,
@@ -33,8 +34,30 @@ if TYPE_CHECKING:
         WrongLoopError,
     )
     from tframex.local import LocalServer
-    from tframex.model import BaseModel, Choice, Completion, Delta, Timings, ToolCall, Usage, VLLMModel
-    from tframex.systems import BaseSystem, ChainOfAgents, MultiCallSystem, Progress, ProgressCallback
+    from tframex.model import (
+        BaseModel,
+        Choice,
+        Completion,
+        Delta,
+        EndpointCounter,
+        Timings,
+        ToolCall,
+        Usage,
+        VLLMModel,
+    )
+    from tframex.systems import (
+        BaseSystem,
+        ChainOfAgents,
+        LongTextPrompts,
+        LongTextResult,
+        LongTextSystem,
+        MapReduceSystem,
+        MultiCallSystem,
+        Progress,
+        ProgressCallback,
+        Source,
+        Step,
+    )
     from tframex.tokens import TiktokenCounter, TokenCounter
 
 __version__ = "0.1.0"
@@ -48,16 +71,23 @@ __all__ = [
     "BaseSystem",
     "BasicAgent",
     "ChainOfAgents",
+    "CheckpointError",
     "Choice",
     "Chunk",
+    "Chunker",
     "ChunkingError",
     "Completion",
     "ConfigurationError",
     "ContextAgent",
     "ContextLengthError",
     "Delta",
+    "EndpointCounter",
     "LocalServer",
     "LocalServerError",
+    "LongTextPrompts",
+    "LongTextResult",
+    "LongTextSystem",
+    "MapReduceSystem",
     "ModelConnectionError",
     "ModelError",
     "ModelNotFoundError",
@@ -71,6 +101,8 @@ __all__ = [
     "ProgressCallback",
     "RateLimitError",
     "ResponseFormatError",
+    "Source",
+    "Step",
     "StreamInterruptedError",
     "TFrameXError",
     "TiktokenCounter",
@@ -86,7 +118,7 @@ __all__ = [
 
 _MODULES = {
     "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
-    "tframex.chunking": ("Chunk", "chunk_text"),
+    "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),
     "tframex.client": ("APIStreamInterruptedError", "AsyncOpenAI", "OpenAI"),
     "tframex.local": ("LocalServer",),
     "tframex.model": (
@@ -94,12 +126,25 @@ _MODULES = {
         "Choice",
         "Completion",
         "Delta",
+        "EndpointCounter",
         "Timings",
         "ToolCall",
         "Usage",
         "VLLMModel",
     ),
-    "tframex.systems": ("BaseSystem", "ChainOfAgents", "MultiCallSystem", "Progress", "ProgressCallback"),
+    "tframex.systems": (
+        "BaseSystem",
+        "ChainOfAgents",
+        "LongTextPrompts",
+        "LongTextResult",
+        "LongTextSystem",
+        "MapReduceSystem",
+        "MultiCallSystem",
+        "Progress",
+        "ProgressCallback",
+        "Source",
+        "Step",
+    ),
     "tframex.tokens": ("TiktokenCounter", "TokenCounter"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -89,13 +89,14 @@ class Chunker:
         self._tally = Tally(text, self._counter)
         self._boundaries = Boundaries(text)
 
-    def next(self, start: int, size: int, *, after: int | None = None) -> Chunk | None:
+    def next(self, start: int, size: int, *, after: int | None = None, full: bool = False) -> Chunk | None:
         """The chunk that begins at `start`.
 
         Args:
             start: Where it begins; an end of an earlier chunk, or what `overlap` gave.
             size: The most tokens it may have.
             after: It must reach further than this; `start` by default.
+            full: Use at least 97 % of the size, even if it then ends with a word instead of a paragraph.
 
         Returns:
             The chunk, or None if it cannot reach further than `after`.
@@ -109,7 +110,7 @@ class Chunker:
         room = size
         while True:
             reach = tally.reach(before + room)
-            end = self._cut(start, reach, size, after) if reach < len(text) else reach
+            end = self._cut(start, reach, size, after, full) if reach < len(text) else reach
             if end <= after:
                 break
             tokens = tally.between(start, end)
@@ -133,9 +134,11 @@ class Chunker:
         """About how many tokens the text has before `position`."""
         return self._tally.until(position)
 
-    def _cut(self, start: int, end: int, size: int, after: int) -> int:
+    def _cut(self, start: int, end: int, size: int, after: int, full: bool) -> int:
         """The best place for an end at or before `end`."""
-        cut = self._boundaries.best(start, end, after=after)
+        cut = self._boundaries.best(start, end, after=max(after, start + int((end - start) * 0.97)) if full else after)
+        if full:
+            return cut
         fence = self._boundaries.fence(cut)
         if fence is not None and fence[0] > after:
             code = self._tally.until(fence[1]) - self._tally.until(fence[0])

@@ -15,6 +15,7 @@
     │   └── WrongLoopError
     ├── ChunkingError
     ├── OutputError                             .path
+    │   └── CheckpointError
     ├── LocalServerError
     └── PartialFailureError                     .results .errors
 
@@ -27,6 +28,7 @@ from typing import Any, Literal
 
 __all__ = [
     "AuthenticationError",
+    "CheckpointError",
     "ChunkingError",
     "ConfigurationError",
     "ContextLengthError",
@@ -170,6 +172,10 @@ class OutputError(TFrameXError):
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
         self.path = path
+
+
+class CheckpointError(OutputError):
+    """A checkpoint is damaged, belongs to another job, or cannot be written."""
 
 
 class LocalServerError(TFrameXError):

@@ -45,6 +45,12 @@ def usage(prompt: int, completion: int) -> bytes:
 CUT = stream_cut(model_id="m")
 
 
+def first(state: Exchange) -> Step:
+    step = state.first()
+    assert step is not None
+    return step
+
+
 def cut(state: Exchange, data: bytes) -> Step:
     state.feed(data)
     step = state.ended(stream_cut(model_id="m"))
@@ -94,14 +100,14 @@ def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> Non
 
 def test_token_ids_are_asked_for_where_the_endpoint_has_them() -> None:
     able = Abilities(kind="vllm", token_ids=True, continues=True)
-    assert exchange(able, max_tokens=5).first().request.options["return_token_ids"] is True
+    assert first(exchange(able, max_tokens=5)).request.options["return_token_ids"] is True
     for options in (
         {},
         {"max_tokens": 5, "stop": ["x"]},
         {"max_tokens": 5, "logprobs": True},
         {"max_tokens": 5, "n": 2},
     ):
-        assert "return_token_ids" not in exchange(able, **options).first().request.options
+        assert "return_token_ids" not in first(exchange(able, **options)).request.options
 
 
 def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:

@@ -22,8 +22,22 @@ PACKAGE = ROOT / "tframex"
 # Each layer may import only from those above it in this list.
 LAYERS = [
     ["errors", "_types"],
-    ["_checks", "_logging", "_sse", "_wire", "_retry", "_loop", "_concurrency", "_files", "_thinking", "_progress"],
+    [
+        "_checks",
+        "_logging",
+        "_sse",
+        "_wire",
+        "_retry",
+        "_loop",
+        "_concurrency",
+        "_files",
+        "_thinking",
+        "_progress",
+        "_checkpoint",
+        "_boundaries",
+    ],
     ["tokens"],
+    ["_tally"],
     ["chunking"],
     ["client"],
     ["local"],
@@ -116,11 +130,14 @@ def test_the_version_is_the_package_s() -> None:
 PAIRS = [
     (model.BaseModel, sync.BaseModel),
     (model.VLLMModel, sync.VLLMModel),
+    (model.EndpointCounter, sync.EndpointCounter),
     (agents.BaseAgent, sync.BaseAgent),
     (agents.BasicAgent, sync.BasicAgent),
     (agents.ContextAgent, sync.ContextAgent),
     (systems.BaseSystem, sync.BaseSystem),
     (systems.ChainOfAgents, sync.ChainOfAgents),
+    (systems.LongTextSystem, sync.LongTextSystem),
+    (systems.MapReduceSystem, sync.MapReduceSystem),
     (systems.MultiCallSystem, sync.MultiCallSystem),
 ]
 

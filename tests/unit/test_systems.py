@@ -47,7 +47,7 @@ def test_chain_of_agents_carries_notes_through_all_chunks(colour: Colour) -> Non
     assert steps[-1] == Progress("answer", len(steps), len(steps), detail="60 names")
     assert [step.stage for step in steps[:-1]] == ["chunk"] * (len(steps) - 1)
     assert all(options["temperature"] == 0 for _, options in model.calls)
-    assert [options["max_tokens"] for _, options in model.calls] == [400] * (len(steps) - 1) + [77]
+    assert [options["max_tokens"] for _, options in model.calls] == [500] * (len(steps) - 1) + [77]
     assert not any("Name999" in str(messages) for messages, _ in model.calls)
 
 

@@ -13,6 +13,7 @@ from tframex._concurrency import Closing
 from tframex._files import PartialFile
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
+from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
 from tframex.model.completion import Choice, Completion, Delta
 
@@ -116,7 +117,7 @@ class BaseAgent(ABC):
 
     async def _stream_and_aggregate(self, messages: Messages, **options: Any) -> str:
         """Send messages to the model and return the whole text of the answer."""
-        return (await self.model.call(messages, **options)).text
+        return (await self.model.call(messages, **await fitted(self.model, messages, options))).text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.agent_id!r}, {self.model!r})"

@@ -8,6 +8,7 @@ from typing import Any
 from tframex._concurrency import Closing
 from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
+from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta
 
@@ -43,6 +44,7 @@ class BasicAgent(BaseAgent):
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
+            ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer.
         """
         return await self._stream_and_aggregate(self.build_messages(prompt), **options)
@@ -56,11 +58,14 @@ class BasicAgent(BaseAgent):
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
+            ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer.
         """
-        return await self.model.call(self.build_messages(prompt), **options)
+        messages = self.build_messages(prompt)
+        return await self.model.call(messages, **await fitted(self.model, messages, options))
 
     async def _events(self, prompt: str, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
-        async with Closing(self.model.stream(self.build_messages(prompt), **options)) as events:
+        messages = self.build_messages(prompt)
+        async with Closing(self.model.stream(messages, **await fitted(self.model, messages, options))) as events:
             async for event in events:
                 yield event

@@ -123,12 +123,22 @@ class Exchange:
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def first(self) -> Step:
-        """The first request."""
+    def first(self) -> Step | None:
+        """The first request; None if there is nothing left to ask for."""
+        if self._break is not None:
+            return self._next(self._break, 0.0)
         wanted = self._asks_for_ids and self._resume == "auto"
         if wanted and self._abilities.token_ids and self.request.allows_token_ids:
             self._begin(Step("fresh", self.request.asking_for_token_ids()))
         return self._step
+
+    def begin_with(self, text: str, tokens: int) -> None:
+        """Go on from what an earlier run of this request has brought: `text`, in `tokens` events."""
+        self.received.content.append(text)
+        self.received.phase = "content"
+        self.received.events = tokens
+        self._spent.append(ChunkUsage(0, tokens))
+        self._break = stream_cut(model_id=self._model_id, why="an earlier run ended in the middle of the answer")
 
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""

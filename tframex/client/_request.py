@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import openai
-
 from tframex._types import Message, Messages
 
 __all__ = ["ChatRequest"]
@@ -43,6 +41,8 @@ _CHAT_ONLY = frozenset(
     }
 )
 # What is no part of the body: under its name for users, and under that for the official client's `post`.
+# The official client's marks for "not given", by name: to know them by type, it would have to be loaded.
+_LEFT_OUT = ("NotGiven", "Omit")
 _RAW = "X-Stainless-Raw-Response"
 _TRANSPORT = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
 
@@ -71,7 +71,7 @@ class ChatRequest:
         body = {
             name: list(value) if isinstance(value, Iterator) else value
             for name, value in options.items()
-            if name != "extra_body" and name not in _TRANSPORT and not isinstance(value, (openai.Omit, openai.NotGiven))
+            if name != "extra_body" and name not in _TRANSPORT and type(value).__name__ not in _LEFT_OUT
         }
         body.update(options.get("extra_body") or {})
         transport = {name: options[name] for name in _TRANSPORT if options.get(name) is not None}
@@ -84,10 +84,12 @@ class ChatRequest:
         Its retries are replaced by those of the exchange.
         """
         asked = {"messages": self.messages} if self.prompt is None else {"prompt": self.prompt}
+        from openai import omit
+
         options = {_TRANSPORT[name]: value for name, value in self.transport.items()}
         # Whoever asked for a raw response gets it from the official client; what is sent from here is read here.
         kept = {name: value for name, value in (options.get("headers") or {}).items() if name.lower() != _RAW.lower()}
-        options["headers"] = {**kept, _RAW: openai.omit}
+        options["headers"] = {**kept, _RAW: omit}
         return {
             "path": "/chat/completions" if self.prompt is None else "/completions",
             "body": {**asked, "model": self.model, **self.options, "stream": True},

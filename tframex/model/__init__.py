@@ -2,6 +2,7 @@
 
 from tframex.model.base import BaseModel
 from tframex.model.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
+from tframex.model.counter import EndpointCounter
 from tframex.model.vllm import VLLMModel
 
-__all__ = ["BaseModel", "Choice", "Completion", "Delta", "Timings", "ToolCall", "Usage", "VLLMModel"]
+__all__ = ["BaseModel", "Choice", "Completion", "Delta", "EndpointCounter", "Timings", "ToolCall", "Usage", "VLLMModel"]

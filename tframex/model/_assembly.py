@@ -121,6 +121,10 @@ class Assembly:
             parts.text = ["".join(parts.text)[:end]]
         parts.finish_reason = reason
 
+    def begin_with(self, text: str) -> None:
+        """Begin with text of the first choice that is there already."""
+        self._parts[0] = _Parts([text])
+
     def clear(self) -> None:
         """Forget everything: the answer is started over."""
         self._parts.clear()

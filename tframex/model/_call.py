@@ -50,6 +50,11 @@ class Call:
         self._first: float | None = None
         self._repeated = False
 
+    def begin_with(self, text: str, tokens: int) -> None:
+        """Go on from what an earlier run of this call has brought."""
+        self._exchange.begin_with(text, tokens)
+        self._assembly.begin_with(text)
+
     async def batches(self, connection: Connection) -> AsyncGenerator[list[Delta | str], None]:
         """The pieces of the answer, as many at once as each network read brought; text of the only choice as a string."""
         exchange, assembly = self._exchange, self._assembly

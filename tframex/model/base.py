@@ -92,6 +92,16 @@ class BaseModel(ABC):
         """Tokens of a text or a conversation, counted by whoever serves the model; None if nobody does."""
         return None
 
+    async def _continues(self) -> bool:
+        """Whether `_stream_after` can go on after a partial answer."""
+        return False
+
+    def _stream_after(
+        self, messages: Messages, partial: str, tokens: int, **options: Any
+    ) -> AsyncIterator[Delta | Completion]:
+        """As `stream`, for an answer of which an earlier run has brought `partial`, which took `tokens` events."""
+        raise NotImplementedError(f"{type(self).__name__} cannot go on after a partial answer")
+
     async def close_client(self) -> None:  # noqa: B027 - most models hold nothing
         """Release what the model holds, such as connections. It can be used again afterwards."""
 

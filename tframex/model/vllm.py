@@ -277,6 +277,22 @@ class VLLMModel(BaseModel):
                 pass
         return call.completion()
 
+    async def _continues(self) -> bool:
+        await self._learn()
+        return bool(self._abilities.continues)
+
+    async def _stream_after(
+        self, messages: Messages, partial: str, tokens: int, **options: Any
+    ) -> AsyncGenerator[Delta | Completion, None]:
+        call = self._call(messages, options, restartable=False)
+        call.begin_with(partial, tokens)
+        yield Delta(partial)
+        async with Closing(call.batches(await self._connected())) as batches:
+            async for deltas in batches:
+                for delta in deltas:
+                    yield Delta(delta) if isinstance(delta, str) else delta
+        yield call.completion()
+
     async def window(self) -> int | None:
         """Tokens that prompt and answer may have together.
 

@@ -6,8 +6,8 @@ They run on one background thread with an event loop of its own, started at firs
 from tframex.local import LocalServer
 from tframex.sync._blocking import blocking
 from tframex.sync.agents import BaseAgent, BasicAgent, ContextAgent
-from tframex.sync.model import BaseModel, VLLMModel
-from tframex.sync.systems import BaseSystem, ChainOfAgents, MultiCallSystem
+from tframex.sync.model import BaseModel, EndpointCounter, VLLMModel
+from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
 
 __all__ = [
     "BaseAgent",
@@ -16,7 +16,10 @@ __all__ = [
     "BasicAgent",
     "ChainOfAgents",
     "ContextAgent",
+    "EndpointCounter",
     "LocalServer",
+    "LongTextSystem",
+    "MapReduceSystem",
     "MultiCallSystem",
     "VLLMModel",
     "blocking",

@@ -10,7 +10,7 @@ from tframex import systems as _systems
 from tframex.errors import ConfigurationError
 from tframex.sync.agents import BaseAgent, BasicAgent
 from tframex.sync.model import BaseModel, VLLMModel
-from tframex.sync.systems import BaseSystem, ChainOfAgents, MultiCallSystem
+from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
 
 __all__ = ["blocking"]
 
@@ -21,6 +21,8 @@ _FORMS: tuple[tuple[type, Any], ...] = (
     (_agents.BasicAgent, BasicAgent),
     (_agents.BaseAgent, BaseAgent),
     (_systems.ChainOfAgents, ChainOfAgents),
+    (_systems.MapReduceSystem, MapReduceSystem),
+    (_systems.LongTextSystem, LongTextSystem),
     (_systems.MultiCallSystem, MultiCallSystem),
     (_systems.BaseSystem, BaseSystem),
 )
@@ -36,6 +38,10 @@ def blocking(target: _agents.BasicAgent) -> BasicAgent: ...
 def blocking(target: _agents.BaseAgent) -> BaseAgent: ...
 @overload
 def blocking(target: _systems.ChainOfAgents) -> ChainOfAgents: ...
+@overload
+def blocking(target: _systems.MapReduceSystem) -> MapReduceSystem: ...
+@overload
+def blocking(target: _systems.LongTextSystem) -> LongTextSystem: ...
 @overload
 def blocking(target: _systems.MultiCallSystem) -> MultiCallSystem: ...
 @overload

@@ -10,14 +10,53 @@ from tframex import model as _model
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.model import Completion, Delta
 from tframex.sync import _bridge
-from tframex.sync._facade import Facade, mirrors
+from tframex.sync._facade import Facade, mirrors, unwrap
+from tframex.tokens import TokenCounter
 
 if TYPE_CHECKING:
     import httpx2
     import openai
     from typing_extensions import Self
 
-__all__ = ["BaseModel", "VLLMModel"]
+__all__ = ["BaseModel", "EndpointCounter", "VLLMModel"]
+
+
+@mirrors(_model.EndpointCounter)
+class EndpointCounter(Facade):
+    _async: _model.EndpointCounter
+
+    def __init__(self, model: BaseModel, *, estimate: TokenCounter | None = None) -> None:
+        self._async = _model.EndpointCounter(unwrap(model, _model.BaseModel, "model"), estimate=estimate)
+
+    @property
+    def exact(self) -> bool:
+        return self._async.exact
+
+    @property
+    def ratio(self) -> float:
+        return self._async.ratio
+
+    @property
+    def knows(self) -> bool:
+        return self._async.knows
+
+    def count(self, text: str) -> int:
+        return self._async.count(text)
+
+    def count_messages(self, messages: Messages) -> int:
+        return self._async.count_messages(messages)
+
+    def bound(self, messages: Messages) -> int:
+        return self._async.bound(messages)
+
+    def measure(self, messages: Messages) -> int:
+        return _bridge.run(lambda: self._async.measure(messages))
+
+    def measure_text(self, text: str) -> int:
+        return _bridge.run(lambda: self._async.measure_text(text))
+
+    def observe(self, messages: Messages, tokens: int) -> None:
+        self._async.observe(messages, tokens)
 
 
 @mirrors(_model.BaseModel)
@@ -35,6 +74,13 @@ class BaseModel(Facade):
     @property
     def default_max_tokens(self) -> int | None:
         return self._async.default_max_tokens
+
+    @property
+    def counter(self) -> EndpointCounter:
+        return EndpointCounter._of(self._async.counter)
+
+    def window(self) -> int | None:
+        return _bridge.run(self._async.window)
 
     def call_stream(self, messages: Messages, **options: Any) -> Generator[str, None, None]:
         return _bridge.iterate(lambda: self._async.call_stream(messages, **options))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from tframex import systems as _systems
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.model import BaseModel
-from tframex.systems import ProgressCallback
+from tframex.systems import LongTextPrompts, LongTextResult, ProgressCallback
+from tframex.systems.chain_of_agents import Decision, Order
 from tframex.tokens import TokenCounter
 
-__all__ = ["BaseSystem", "ChainOfAgents", "MultiCallSystem"]
+__all__ = ["BaseSystem", "ChainOfAgents", "LongTextSystem", "MapReduceSystem", "MultiCallSystem"]
 
 
 @mirrors(_systems.BaseSystem)
@@ -34,8 +36,71 @@ class BaseSystem(Facade):
         return _bridge.run(lambda: self._async.run(*args, **options))
 
 
+@mirrors(_systems.LongTextSystem)
+class LongTextSystem(BaseSystem):
+    _async: _systems.LongTextSystem
+
+    def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> str:
+        return _bridge.run(
+            lambda: self._async.run(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
+        )
+
+    def complete(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> LongTextResult:
+        return _bridge.run(
+            lambda: self._async.complete(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
+        )
+
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Generator[str, None, None]:
+        return _bridge.iterate(
+            lambda: self._async.stream(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
+        )
+
+    def run_many(
+        self,
+        initial_prompt: str,
+        long_texts: Sequence[str],
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> list[LongTextResult]:
+        return _bridge.run(
+            lambda: self._async.run_many(
+                initial_prompt, long_texts, progress=progress, checkpoint=checkpoint, **options
+            )
+        )
+
+
+def _other(model: BaseModel | None, name: str) -> _model.BaseModel | None:
+    return None if model is None else unwrap(model, _model.BaseModel, name)
+
+
 @mirrors(_systems.ChainOfAgents)
-class ChainOfAgents(BaseSystem):
+class ChainOfAgents(LongTextSystem):
     _async: _systems.ChainOfAgents
 
     def __init__(
@@ -47,6 +112,14 @@ class ChainOfAgents(BaseSystem):
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
+        prompts: LongTextPrompts | None = None,
+        worker: BaseModel | None = None,
+        manager: BaseModel | None = None,
+        order: Order = "forward",
+        paths: int = 1,
+        decide: Decision = "judge",
+        stop_early: bool = False,
+        max_concurrency: int = 16,
     ) -> None:
         self._async = _systems.ChainOfAgents(
             system_id,
@@ -55,17 +128,47 @@ class ChainOfAgents(BaseSystem):
             chunk_overlap,
             max_notes=max_notes,
             counter=counter,
+            prompts=prompts,
+            worker=_other(worker, "worker"),
+            manager=_other(manager, "manager"),
+            order=order,
+            paths=paths,
+            decide=decide,
+            stop_early=stop_early,
+            max_concurrency=max_concurrency,
         )
 
-    def run(
+
+@mirrors(_systems.MapReduceSystem)
+class MapReduceSystem(LongTextSystem):
+    _async: _systems.MapReduceSystem
+
+    def __init__(
         self,
-        initial_prompt: str,
-        long_text: str,
+        system_id: str,
+        model: BaseModel,
+        chunk_size: int | None = None,
+        chunk_overlap: int | None = None,
         *,
-        progress: ProgressCallback | None = None,
-        **options: Any,
-    ) -> str:
-        return _bridge.run(lambda: self._async.run(initial_prompt, long_text, progress=progress, **options))
+        max_notes: int | None = None,
+        counter: TokenCounter | None = None,
+        prompts: LongTextPrompts | None = None,
+        worker: BaseModel | None = None,
+        manager: BaseModel | None = None,
+        max_concurrency: int = 16,
+    ) -> None:
+        self._async = _systems.MapReduceSystem(
+            system_id,
+            unwrap(model, _model.BaseModel, "model"),
+            chunk_size,
+            chunk_overlap,
+            max_notes=max_notes,
+            counter=counter,
+            prompts=prompts,
+            worker=_other(worker, "worker"),
+            manager=_other(manager, "manager"),
+            max_concurrency=max_concurrency,
+        )
 
 
 @mirrors(_systems.MultiCallSystem)

@@ -3,6 +3,23 @@
 from tframex._progress import Progress, ProgressCallback
 from tframex.systems.base import BaseSystem
 from tframex.systems.chain_of_agents import ChainOfAgents
+from tframex.systems.long_text import LongTextSystem
+from tframex.systems.map_reduce import MapReduceSystem
 from tframex.systems.multi_call_system import MultiCallSystem
+from tframex.systems.prompts import LongTextPrompts
+from tframex.systems.record import LongTextResult, Step
+from tframex.systems.sources import Source
 
-__all__ = ["BaseSystem", "ChainOfAgents", "MultiCallSystem", "Progress", "ProgressCallback"]
+__all__ = [
+    "BaseSystem",
+    "ChainOfAgents",
+    "LongTextPrompts",
+    "LongTextResult",
+    "LongTextSystem",
+    "MapReduceSystem",
+    "MultiCallSystem",
+    "Progress",
+    "ProgressCallback",
+    "Source",
+    "Step",
+]

@@ -1,51 +1,65 @@
-"""Reading a text that is longer than the context window."""
+"""Reading a text that is longer than the context window, one part after the other."""
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from collections import Counter
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any, Literal, get_args
 
 from tframex._checks import check_count
+from tframex._concurrency import Closing, map_bounded
 from tframex._logging import get_logger
-from tframex._progress import Progress, ProgressCallback
-from tframex._thinking import strip_thinking
-from tframex.agents.base import check_prompt
-from tframex.agents.basic import BasicAgent
-from tframex.chunking import Chunk, check_budget, chunk_text
-from tframex.errors import ChunkingError
+from tframex.chunking import Chunk, Chunker
+from tframex.errors import ConfigurationError
 from tframex.model.base import BaseModel
-from tframex.systems._prompts import answer_prompt, direct_prompt, worker_prompt
-from tframex.systems.base import BaseSystem
-from tframex.tokens import TokenCounter, default_counter
+from tframex.systems._job import Job
+from tframex.systems.long_text import LongTextSystem, Run, beginning, user
+from tframex.systems.prompts import LongTextPrompts
+from tframex.systems.record import Step
+from tframex.tokens import TokenCounter
 
 __all__ = ["ChainOfAgents"]
 
-# Where neither the window nor a chunk size is known: a size that every current model takes.
-_CAREFUL_CHUNK = 2000
-_DEFAULT_ANSWER = 1024
-_OVERLAP = 100
-# What shapes the answer does not shape the notes.
-_ANSWER_ONLY = frozenset(
-    {"max_completion_tokens", "response_format", "structured_outputs", "stop", "n", "tools", "logprobs"}
+Order = Literal["forward", "backward"]
+Decision = Literal["judge", "vote"]
+
+_NOTHING = "-"
+_ENOUGH = "ENOUGH"
+_STOP_EARLY = (
+    f"\n\nIf the notes already hold everything that the task needs, so that no further part can change the answer, end "
+    f"them with the word {_ENOUGH} on a line of its own."
 )
 
 log = get_logger("tframex.systems")
 
 
-class ChainOfAgents(BaseSystem):
-    """Reads a long text chunk by chunk and carries notes along; at the end a manager answers from the notes.
+class ChainOfAgents(LongTextSystem):
+    """Reads a long text part by part and carries notes along; at the end a manager answers from the notes.
 
     After "Chain of Agents" (Zhang et al., NeurIPS 2024, arXiv 2406.02818): each worker sees the task, the notes of the one
-    before and the next chunk, and writes new notes. A text that fits into one chunk is answered directly.
+    before and the next part, and writes new notes. A text that fits into one request is answered directly. Costs one model
+    call for each part and one for the answer, times `paths`.
 
     Args:
         system_id: A name for logs and errors.
         model: The model to work with.
-        chunk_size: The most tokens of a chunk. None: as many as fit into the model's `context_window`, or 2000 where that
-            is not known.
+        chunk_size: The most tokens of a chunk. None: as many as fit into the window, or 2000 where that is not known.
         chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context. None: 100, but at most
             a quarter of the chunk.
         max_notes: The most tokens of the notes. None: what an answer may have, but at most an eighth of the window.
-        counter: What counts tokens; the default uses cl100k.
+        counter: What counts chunks; the default uses cl100k.
+        prompts: What the models are asked.
+        worker: The model that reads and takes notes, if it is not `model`.
+        manager: The model that answers, if it is not `model`.
+        order: Whether the first path reads from the beginning or from the end.
+        paths: How many times the text is read, each time in another order: first `order`, then its reverse, then shuffled
+            orders. The paper's multi-path variants answer better, at so many times the price.
+        decide: How several answers become one: `"judge"` has the manager write the best one, `"vote"` takes the one that
+            most paths gave (for short answers).
+        stop_early: Let a worker say that the notes hold all the task needs; the rest is then not read.
+        max_concurrency: Calls in flight at once.
 
     Raises:
         ConfigurationError: An argument is out of range.
@@ -60,99 +74,208 @@ class ChainOfAgents(BaseSystem):
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
+        prompts: LongTextPrompts | None = None,
+        worker: BaseModel | None = None,
+        manager: BaseModel | None = None,
+        order: Order = "forward",
+        paths: int = 1,
+        decide: Decision = "judge",
+        stop_early: bool = False,
+        max_concurrency: int = 16,
     ) -> None:
-        super().__init__(system_id, model)
-        if chunk_overlap is not None:
-            check_count("chunk_overlap", chunk_overlap, least=0, unit="tokens")
-        if chunk_size is not None:
-            check_budget(chunk_size, chunk_overlap or 0)
-        if max_notes is not None:
-            check_count("max_notes", max_notes, unit="tokens")
-        self.chunk_size = chunk_size
-        self.chunk_overlap = chunk_overlap
-        self.max_notes = max_notes
-        self._counter = counter
+        super().__init__(
+            system_id,
+            model,
+            chunk_size,
+            chunk_overlap,
+            max_notes=max_notes,
+            counter=counter,
+            prompts=prompts,
+            worker=worker,
+            manager=manager,
+            max_concurrency=max_concurrency,
+        )
+        for name, value, known in (("order", order, get_args(Order)), ("decide", decide, get_args(Decision))):
+            if value not in known:
+                raise ConfigurationError(f"{name} must be one of {', '.join(map(repr, known))}, not {value!r}")
+        self.order = order
+        self.paths = check_count("paths", paths)
+        self.decide = decide
+        self.stop_early = stop_early
 
-    async def run(
-        self,
-        initial_prompt: str,
-        long_text: str,
-        *,
-        progress: ProgressCallback | None = None,
-        **options: Any,
-    ) -> str:
-        """Carry out a task on a long text.
+    def _settings(self) -> dict[str, Any]:
+        own = {"order": self.order, "paths": self.paths, "decide": self.decide, "stop_early": self.stop_early}
+        return {**super()._settings(), **own}
 
-        Costs one model call for each chunk and one for the answer.
-
-        Args:
-            initial_prompt: The task: a question, "Summarize this", ...
-            long_text: The text.
-            progress: Called after each step.
-            **options: Options for the model; `max_tokens` is that of the answer.
-
-        Raises:
-            ConfigurationError: The task or the text is empty.
-            ChunkingError: The task and the answer leave no room for any text.
-            ModelError: A call failed.
-        """
-        task = check_prompt(initial_prompt, "initial_prompt")
-        text = check_prompt(long_text, "long_text")
-        counter = self._counter or default_counter()
-        answer_tokens = _answer_tokens(self.model, options)
-        notes_tokens = self.max_notes or min(answer_tokens, (self.model.context_window or 8 * answer_tokens) // 8)
-        chunks = self._chunks(task, text, counter, answer_tokens, notes_tokens)
-        agent = BasicAgent(self.system_id, self.model)
-        total = len(chunks) + 1 if len(chunks) > 1 else 1
-
-        def report(stage: str, done: int, detail: str) -> None:
-            if progress is not None:
-                progress(Progress(stage, done, total, detail=detail))
-
-        notes = ""
-        worker_options = {name: value for name, value in options.items() if name not in _ANSWER_ONLY}
-        worker_options["max_tokens"] = notes_tokens
-        for part, chunk in enumerate(chunks if len(chunks) > 1 else (), start=1):
-            prompt = worker_prompt(task, notes, chunk.text, part, len(chunks))
-            written = strip_thinking(await agent.run(prompt, **worker_options))
-            if not written:
-                # A thought that took all the tokens, say. What earlier workers found must not be lost with it.
-                log.warning("worker wrote no notes", system=self.system_id, part=part)
-            notes = self._bounded(written, counter, notes_tokens) if written else notes
-            report("chunk", part, notes)
-        final = answer_prompt(task, notes) if len(chunks) > 1 else direct_prompt(task, chunks[0].text)
-        answer = await agent.run(final, **options)
-        report("answer", total, answer)
-        return answer
-
-    def _chunks(
-        self, task: str, text: str, counter: TokenCounter, answer_tokens: int, notes_tokens: int
-    ) -> list[Chunk]:
-        size = self.chunk_size
-        window = self.model.context_window
-        if window is not None:
-            fixed = counter.count_messages([{"role": "user", "content": worker_prompt(task, "", "", 999, 999)}])
-            room = window - fixed - notes_tokens - max(notes_tokens, answer_tokens)
-            if room < 1:
-                raise ChunkingError(
-                    f"the task ({fixed} tokens), the notes ({notes_tokens}) and the answer ({answer_tokens}) leave no "
-                    f"room for the text in a window of {window} tokens; lower max_tokens or shorten the task"
+    async def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
+        direct = await self._fits_whole(run)
+        if direct is not None:
+            prompt = self.prompts.direct.format(task=run.task, text=run.text)
+            final = self._final(job, "answer", "answer", prompt, run, span=(0, len(run.text)), tokens=direct)
+        elif self.paths == 1 and self.order == "forward":
+            notes = await self._read_on(run, job)
+            final = self._answer(run, job, notes, 0)
+        else:
+            parts = await self._parts(run)
+            orders = self._orders(len(parts))
+            job.planned = (len(parts) + 1) * len(orders) + (len(orders) > 1 and self.decide == "judge")
+            if len(orders) == 1:
+                notes = await self._read_parts(run, job, parts, orders[0], 0)
+                final = self._answer(run, job, notes, 0)
+            else:
+                found = await map_bounded(
+                    lambda path: self._one_path(run, job, parts, orders[path], path),
+                    range(len(orders)),
+                    self.max_concurrency,
                 )
-            size = min(size or room, room)
-        size = size or _CAREFUL_CHUNK
-        overlap = min(_OVERLAP, size // 4) if self.chunk_overlap is None else min(self.chunk_overlap, size // 2)
-        return chunk_text(text, size, overlap, counter=counter)
+                answers += [step.text for step in found]
+                if self.decide == "vote":
+                    chosen = found[_most_common(answers)]
+                    yield chosen.text
+                    yield chosen
+                    return
+                final = self._final(job, "judge", "judge", self._judged(run, answers), run, path=len(orders))
+        async with Closing(final) as events:
+            async for event in events:
+                yield event
 
-    @staticmethod
-    def _bounded(notes: str, counter: TokenCounter, limit: int) -> str:
-        """Notes that stay within their share, whatever the model's own tokenizer made of the limit."""
-        if counter.count(notes) <= limit:
-            return notes
-        return chunk_text(notes, limit, counter=counter)[0].text
+    # -- the whole text at once ----------------------------------------------------------------------------------
+
+    async def _fits_whole(self, run: Run) -> int | None:
+        """Tokens of the request that answers directly, or None if the text is too long for it."""
+        size, window = self.chunk_size, run.answering.window
+        if self.paths > 1:
+            return None
+        if window is None or size is not None:
+            most = size or 2000
+            # Counting a long text only to hear that it is long is not needed.
+            if len(run.text) > 16 * most or run.counter.count(run.text) > most:
+                return None
+            if window is None:
+                return run.counter.count(run.text)
+        messages = user(self.prompts.direct.format(task=run.task, text=run.text))
+        meter = self.manager.counter
+        limit = window - run.answer
+        if len(run.text) > 16 * limit or meter.count_messages(messages) > 1.2 * limit:
+            return None
+        tokens = await meter.measure(messages)
+        return tokens if tokens <= limit else None
+
+    # -- forward: each part as large as the notes leave room for ----------------------------------------------------
+
+    async def _read_on(self, run: Run, job: Job) -> str:
+        chunker = Chunker(run.text, counter=run.counter)
+        notes, start, reached, number = "", 0, 0, 0
+        while reached < len(run.text):
+            name = f"0/{number}"
+            span = await job.span(name)
+            if span is not None and span[0] <= reached < span[1] <= len(run.text):
+                chunk = Chunk(run.text[span[0] : span[1]], *span, 0)
+                tokens = 0
+            else:
+                build = partial(self._asked, run, notes)
+                chunk, tokens = await run.reading.next(chunker, start, reached, run.writing, build)
+            left = (len(run.text) - chunk.end) / max(1, chunk.end - chunk.start)
+            job.planned = len(job.steps) + 2 + int(left + 0.99)
+            notes, enough = await self._read(run, job, name, 0, notes, chunk, tokens)
+            if enough:
+                log.info("enough read", system=self.system_id, part=number, characters=chunk.end)
+                break
+            reached = chunk.end
+            size = chunk.tokens or run.counter.count(chunk.text)
+            overlap = self._overlap(size)
+            start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
+            number += 1
+        return notes
+
+    # -- other orders: parts that are cut beforehand --------------------------------------------------------------
+
+    async def _parts(self, run: Run) -> list[tuple[Chunk, int]]:
+        """Parts that fit whatever the notes are, since their full share is left free."""
+        chunker = Chunker(run.text, counter=run.counter)
+        parts: list[tuple[Chunk, int]] = []
+        start = reached = 0
+        while reached < len(run.text):
+            build = partial(self._asked, run, "")
+            chunk, tokens = await run.reading.next(chunker, start, reached, run.writing + run.notes, build)
+            parts.append((chunk, tokens))
+            reached = chunk.end
+            overlap = self._overlap(chunk.tokens)
+            start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
+        return parts
+
+    def _orders(self, count: int) -> list[list[int]]:
+        forward = list(range(count))
+        first = forward if self.order == "forward" else forward[::-1]
+        orders = [first, first[::-1]]
+        while len(orders) < self.paths:
+            # Seeded by the path: a run that is continued reads in the same orders.
+            shuffled = list(forward)
+            random.Random(len(orders)).shuffle(shuffled)  # noqa: S311
+            orders.append(shuffled)
+        return orders[: self.paths]
+
+    async def _one_path(self, run: Run, job: Job, parts: list[tuple[Chunk, int]], order: list[int], path: int) -> Step:
+        notes = await self._read_parts(run, job, parts, order, path)
+        async with Closing(self._answer(run, job, notes, path)) as events:
+            async for event in events:
+                if isinstance(event, Step):
+                    return event
+        raise AssertionError("a step ends with itself")
+
+    async def _read_parts(self, run: Run, job: Job, parts: list[tuple[Chunk, int]], order: list[int], path: int) -> str:
+        notes = ""
+        for number in order:
+            chunk, tokens = parts[number]
+            notes, enough = await self._read(run, job, f"{path}/{number}", path, notes, chunk, tokens)
+            if enough:
+                break
+        return notes
+
+    # -- one part -------------------------------------------------------------------------------------------------
+
+    async def _read(
+        self, run: Run, job: Job, name: str, path: int, notes: str, chunk: Chunk, tokens: int
+    ) -> tuple[str, bool]:
+        """The notes with what a part adds to them, and whether the worker has said that they are enough."""
+        step = await job.step(
+            name,
+            "chunk",
+            self.worker,
+            self._asked(run, notes, chunk.text),
+            run.worker_options,
+            path=path,
+            span=(chunk.start, chunk.end),
+            tokens=tokens,
+        )
+        written, enough = step.text, False
+        if self.stop_early and written.rstrip().endswith(_ENOUGH):
+            written, enough = written.rstrip().removesuffix(_ENOUGH).rstrip(), True
+        if not written:
+            # A thought that took all the tokens, say. What earlier workers found must not be lost with it.
+            log.warning("worker wrote no notes", system=self.system_id, step=name)
+            return notes, enough
+        return await self._bounded(run, job, name, path, written), enough
+
+    def _asked(self, run: Run, notes: str, chunk: str) -> Any:
+        task = run.task + _STOP_EARLY if self.stop_early else run.task
+        return user(self.prompts.worker.format(task=task, notes=notes or _NOTHING, chunk=chunk))
+
+    def _answer(self, run: Run, job: Job, notes: str, path: int) -> AsyncGenerator[str | Step, None]:
+        prompt = self.prompts.manager.format(task=run.task, notes=notes or _NOTHING)
+        return self._final(job, f"{path}/answer", "answer", prompt, run, path=path)
+
+    def _judged(self, run: Run, answers: list[str]) -> str:
+        window = run.answering.window
+        if window is not None:
+            # Long answers share what the window leaves; their beginnings say what they are.
+            share = int((window - run.answer) * 0.7 / len(answers) / max(self.manager.counter.ratio, 1e-3))
+            answers = [beginning(answer, max(1, share), run.counter) for answer in answers]
+        listed = "\n\n".join(f"Answer {number}:\n{answer}" for number, answer in enumerate(answers, start=1))
+        return self.prompts.judge.format(task=run.task, answers=listed)
 
 
-def _answer_tokens(model: BaseModel, options: dict[str, Any]) -> int:
-    for limit in (options.get("max_completion_tokens"), options.get("max_tokens"), model.default_max_tokens):
-        if isinstance(limit, int):
-            return limit
-    return _DEFAULT_ANSWER
+def _most_common(answers: list[str]) -> int:
+    """The number of the first answer among those that most paths gave, case, white space and a final stop aside."""
+    normal = [" ".join(answer.casefold().split()).rstrip(".!") for answer in answers]
+    return normal.index(Counter(normal).most_common(1)[0][0])

@@ -1,0 +1,184 @@
+"""Finished steps of a long job in a file, so that a killed run continues after the last of them.
+
+SQLite in WAL mode: a row is there wholly or not at all, whenever the process dies, and several processes may write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tframex.errors import CheckpointError, ConfigurationError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Checkpoint", "Row", "content_key"]
+
+T = TypeVar("T")
+
+_FORMAT = "tframex checkpoint 1"
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS steps (
+    name TEXT PRIMARY KEY,
+    key TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    done INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    tokens INTEGER NOT NULL,
+    details TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step.
+
+    Attributes:
+        name: Which step of the job it is.
+        key: The `content_key` of what was asked.
+        start: Where in the text the part it read begins, in characters.
+        end: Where that part ends.
+        done: Whether `text` is the whole answer, not only what has arrived of it.
+        text: The answer.
+        tokens: How many events have brought it.
+        details: What else is known of it, for JSON.
+    """
+
+    name: str
+    key: str
+    start: int
+    end: int
+    done: bool
+    text: str
+    tokens: int
+    details: dict[str, Any]
+
+
+def content_key(*content: object) -> str:
+    """A short name for content: equal for equal content, in every process."""
+    written = json.dumps(content, sort_keys=True, default=repr, ensure_ascii=False)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class Checkpoint:
+    """The steps of one job. Its methods block for a moment; call them in a thread.
+
+    Args:
+        path: The file; missing folders are made.
+        job: The `content_key` of the job.
+
+    Raises:
+        CheckpointError: The file is damaged, belongs to another job, or cannot be written.
+        ConfigurationError: The path is empty.
+    """
+
+    def __init__(self, path: str | Path, job: str) -> None:
+        if not str(path).strip():
+            raise ConfigurationError("checkpoint must be the path of a file, not an empty string")
+        self.path = Path(path)
+        self._lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise CheckpointError(
+                f"the folder of checkpoint {self.path} cannot be made ({exc})", path=str(path)
+            ) from exc
+        self._database = self._checked(lambda: self._open(job))
+
+    def _open(self, job: str) -> sqlite3.Connection:
+        database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            # A power failure may cost the last steps, never the file; a killed process costs nothing.
+            database.execute("PRAGMA synchronous=NORMAL")
+            database.executescript(_SCHEMA)
+            database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", [("format", _FORMAT), ("job", job)])
+            meta = dict(database.execute("SELECT name, value FROM meta"))
+            if meta.get("format") != _FORMAT:
+                raise CheckpointError(
+                    f"checkpoint {self.path} was written by another version of TFrameX ({meta.get('format')!r}); "
+                    "delete it or give another file",
+                    path=str(self.path),
+                )
+            if meta["job"] != job:
+                raise CheckpointError(
+                    f"checkpoint {self.path} belongs to another job: another text, task, model, option or setting. "
+                    "Nothing was mixed; give another file for this job, or delete that one.",
+                    path=str(self.path),
+                )
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def get(self, name: str) -> Row | None:
+        """The step of that name, if it was begun."""
+        columns = 'name, key, start, "end", done, text, tokens, details'
+        row = self._checked(
+            lambda: self._database.execute(f"SELECT {columns} FROM steps WHERE name = ?", (name,)).fetchone()  # noqa: S608
+        )
+        if row is None:
+            return None
+        try:
+            step, key, start, end, done, text, tokens, details = row
+            return Row(step, key, start, end, bool(done), text, tokens, json.loads(details))
+        except ValueError as exc:
+            raise self._damaged(exc) from exc
+
+    def put(self, row: Row) -> None:
+        """Write a step down, over an earlier state of it; a finished one of the same content stays."""
+        values = (
+            row.name, row.key, row.start, row.end, int(row.done), row.text, row.tokens,
+            json.dumps(row.details, ensure_ascii=False),
+        )  # fmt: skip
+        self._checked(
+            lambda: self._database.execute(
+                "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET key = excluded.key, "
+                'start = excluded.start, "end" = excluded."end", done = excluded.done, text = excluded.text, '
+                "tokens = excluded.tokens, details = excluded.details WHERE NOT (done AND key = excluded.key)",
+                values,
+            )
+        )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._database.close()
+
+    def _checked(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            try:
+                return work()
+            except sqlite3.OperationalError as exc:
+                raise CheckpointError(
+                    f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the rights, and that no "
+                    "other process holds it.",
+                    path=str(self.path),
+                ) from exc
+            except sqlite3.DatabaseError as exc:
+                raise self._damaged(exc) from exc
+
+    def _damaged(self, exc: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.path} is damaged or no checkpoint ({exc}). Delete it and run again, or give another file.",
+            path=str(self.path),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,108 @@
+"""How much of a text goes into the next request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tframex._types import Messages
+from tframex.chunking import Chunk, Chunker
+from tframex.errors import ChunkingError
+from tframex.model.base import BaseModel
+from tframex.tokens import TokenCounter
+
+__all__ = ["Fitting"]
+
+# Where neither the window nor a chunk size is known: a size that every current model takes.
+_CAREFUL = 2000
+# A request that uses so much of the room is full: the rest is not worth another question to the endpoint.
+_FULL = 0.94
+_TRIES = 6
+
+
+class Fitting:
+    """Finds the largest next part of a text whose request fits into the window.
+
+    Args:
+        model: Who is asked; its counter measures.
+        counter: What the chunker counts with.
+        chunk_size: The most tokens of a part by that counter, or None for as many as fit.
+        window: Tokens that prompt and answer may have together, or None if nobody knows.
+    """
+
+    def __init__(self, model: BaseModel, counter: TokenCounter, chunk_size: int | None, window: int | None) -> None:
+        self._model = model
+        self._counter = counter
+        self._size = chunk_size
+        self.window = window
+
+    async def next(
+        self, chunker: Chunker, start: int, after: int, answer: int, build: Callable[[str], Messages]
+    ) -> tuple[Chunk, int]:
+        """The part that begins at `start` and reaches beyond `after`, and the tokens of its request.
+
+        Args:
+            chunker: Cuts the text.
+            start: Where the part begins.
+            after: It must reach further than this.
+            answer: Tokens that the answer may have.
+            build: Makes the messages for a part.
+
+        Raises:
+            ChunkingError: The rest of the request leaves no room for any text.
+        """
+        meter = self._model.counter
+        if self.window is None:
+            chunk = self._cut(chunker, start, after, self._size or _CAREFUL)
+            return chunk, meter.count_messages(build(chunk.text))
+        limit = self.window - answer
+        fixed = meter.count_messages(build(""))
+        if fixed >= limit:
+            fixed = await meter.measure(build(""))
+            if fixed >= limit:
+                raise self._no_room(fixed, answer)
+        ratio = max(meter.ratio, 1e-3)
+        size = self._capped(int((limit - fixed) / ratio * 0.99))
+        best: tuple[Chunk, int] | None = None
+        for _ in range(_TRIES):
+            chunk = self._cut(chunker, start, after, size)
+            tokens = await self._measure(build(chunk.text), limit)
+            share = max(1, tokens - fixed) / max(1, chunk.tokens)
+            if tokens <= limit:
+                best = (chunk, tokens) if best is None or chunk.end > best[0].end else best
+                larger = self._capped(int((limit - fixed) * 0.99 / share))
+                if chunk.end == len(chunker.text) or tokens >= _FULL * limit or larger <= size:
+                    break
+                size = larger
+            elif best is not None:
+                break
+            else:
+                size = min(size - 1, int((limit - fixed) * 0.97 / share))
+                if size < 1:
+                    break
+        if best is None:
+            raise self._no_room(fixed, answer)
+        return best
+
+    async def _measure(self, messages: Messages, limit: int) -> int:
+        """Tokens of a request: exactly, where the endpoint counts and the size is not given, otherwise what they may be."""
+        meter = self._model.counter
+        bound = meter.bound(messages)
+        # With a size of the user's own there is nothing to gain from knowing how much more would fit.
+        return bound if self._size is not None and bound <= limit else await meter.measure(messages)
+
+    def _capped(self, size: int) -> int:
+        return max(1, size if self._size is None else min(size, self._size))
+
+    def _cut(self, chunker: Chunker, start: int, after: int, size: int) -> Chunk:
+        # Where the window decides, a chunk that ends a little earlier with a paragraph is not worth the room it leaves.
+        chunk = chunker.next(start, size, after=after, full=self._size is None)
+        if chunk is None:
+            chunk = chunker.next(after, size, full=self._size is None)
+        assert chunk is not None
+        return chunk
+
+    def _no_room(self, fixed: int, answer: int) -> ChunkingError:
+        return ChunkingError(
+            f"the task and the notes ({fixed} tokens) and the answer ({answer}) leave no room for the text in a window of "
+            f"{self.window} tokens; lower max_tokens or max_notes, or shorten the task"
+        )

@@ -1,0 +1,217 @@
+"""The model calls of one run on one long text: limited in number, written down, reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from dataclasses import asdict
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from tframex._checkpoint import Checkpoint, Row, content_key
+from tframex._concurrency import Closing
+from tframex._logging import get_logger
+from tframex._progress import Progress, ProgressCallback
+from tframex._thinking import strip_thinking
+from tframex._types import Messages
+from tframex.errors import ContextLengthError
+from tframex.model.base import BaseModel
+from tframex.model.completion import Completion, Delta, Timings, Usage
+from tframex.systems.record import Step
+
+__all__ = ["Job"]
+
+# An unfinished answer is written down this often, in seconds.
+_SAVE = 0.1
+
+log = get_logger("tframex.systems")
+
+
+class Job:
+    """Carries out the steps of one run.
+
+    Args:
+        name: For logs.
+        checkpoint: Where finished steps are kept, or None.
+        places: The calls that may be in flight at once, shared by all jobs of a batch.
+        progress: Called after each step, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        checkpoint: Checkpoint | None,
+        places: anyio.Semaphore,
+        progress: ProgressCallback | None,
+    ) -> None:
+        self.steps: list[Step] = []
+        self.planned = 1
+        """Steps in all, as far as can be foreseen."""
+        self._name = name
+        self._checkpoint = checkpoint
+        self._places = places
+        self._progress = progress
+
+    async def span(self, name: str) -> tuple[int, int] | None:
+        """Beginning and end of the part that an earlier run gave to a step: a continued run cuts the text as it did."""
+        row = await self._row(name)
+        return None if row is None else (row.start, row.end)
+
+    async def step(
+        self,
+        name: str,
+        kind: str,
+        model: BaseModel,
+        messages: Messages,
+        options: dict[str, Any],
+        *,
+        path: int = 0,
+        span: tuple[int, int] = (0, 0),
+        tokens: int = 0,
+    ) -> Step:
+        """Make one call, unless an earlier run has made it. The arguments are those of `stream`."""
+        pieces = self.stream(name, kind, model, messages, options, path=path, span=span, tokens=tokens)
+        async with Closing(pieces) as events:
+            async for event in events:
+                if isinstance(event, Step):
+                    return event
+        raise AssertionError("a step ends with itself")
+
+    async def stream(
+        self,
+        name: str,
+        kind: str,
+        model: BaseModel,
+        messages: Messages,
+        options: dict[str, Any],
+        *,
+        path: int = 0,
+        span: tuple[int, int] = (0, 0),
+        tokens: int = 0,
+    ) -> AsyncGenerator[str | Step, None]:
+        """Make one call, unless an earlier run has made it; give its text as it comes, then the step.
+
+        Args:
+            name: Which step of the job it is.
+            kind: What it is for.
+            model: Who is asked.
+            messages: What is asked.
+            options: Options for the model.
+            path: Which reading it belongs to.
+            span: Beginning and end of the part of the text it reads.
+            tokens: Tokens of the prompt, as measured.
+        """
+        key = content_key(model.model_id, messages, options)
+        row = await self._row(name)
+        if row is not None and row.key != key:
+            row = None
+        if row is not None and row.done:
+            step = _from_row(row, kind, path)
+            yield step.text
+        else:
+            step = Step(kind, path, *span, "", tokens, options.get("max_tokens", 0))
+            events = self._call(name, key, step, model, messages, options, row)
+            async with self._places, Closing(events) as arriving:
+                async for event in arriving:
+                    if isinstance(event, Step):
+                        step = event
+                    else:
+                        yield event
+        self._done(step)
+        yield step
+
+    async def _call(
+        self,
+        name: str,
+        key: str,
+        step: Step,
+        model: BaseModel,
+        messages: Messages,
+        options: dict[str, Any],
+        begun: Row | None,
+    ) -> AsyncGenerator[str | Step, None]:
+        text: list[str] = []
+        pieces = 0
+        saved = time.monotonic()
+        if begun is not None and begun.text.strip() and "<think>" not in begun.text and await model._continues():
+            log.info("continuing a step", system=self._name, step=name, tokens=begun.tokens)
+            pieces = begun.tokens - 1
+            events = model._stream_after(messages, begun.text, begun.tokens, **options)
+        else:
+            events = model.stream(messages, **options)
+        completion: Completion | None = None
+        try:
+            async with Closing(events) as arriving:
+                async for event in arriving:
+                    if isinstance(event, Completion):
+                        completion = event
+                    elif isinstance(event, Delta) and event.content:
+                        text.append(event.content)
+                        pieces += 1
+                        if self._checkpoint is not None and time.monotonic() - saved >= _SAVE:
+                            await self._save(Row(name, key, step.start, step.end, False, "".join(text), pieces, {}))
+                            saved = time.monotonic()
+                        yield event.content
+        except ContextLengthError as error:
+            if error.prompt_tokens:
+                model.counter.observe(messages, error.prompt_tokens)
+            raise
+        if completion is None:
+            raise TypeError(f"{type(model).__name__}.stream() must end with a Completion")
+        usage = completion.usage
+        if usage is not None and not usage.estimated and usage.prompt_tokens and not model.counter.exact:
+            model.counter.observe(messages, usage.prompt_tokens)
+        done = Step(
+            step.kind,
+            step.path,
+            step.start,
+            step.end,
+            strip_thinking(completion.text),
+            usage.prompt_tokens if usage is not None and not usage.estimated else step.prompt_tokens,
+            step.max_tokens,
+            usage,
+            completion.timings,
+        )
+        details = {
+            "prompt_tokens": done.prompt_tokens,
+            "max_tokens": done.max_tokens,
+            "usage": None if usage is None else asdict(usage),
+            "timings": asdict(completion.timings),
+            "finish_reason": completion.finish_reason,
+        }
+        await self._save(Row(name, key, step.start, step.end, True, done.text, pieces, details))
+        yield done
+
+    async def _row(self, name: str) -> Row | None:
+        if self._checkpoint is None:
+            return None
+        return await anyio.to_thread.run_sync(self._checkpoint.get, name)
+
+    async def _save(self, row: Row) -> None:
+        if self._checkpoint is not None:
+            await anyio.to_thread.run_sync(self._checkpoint.put, row)
+
+    def _done(self, step: Step) -> None:
+        self.steps.append(step)
+        if self._progress is not None:
+            total = max(self.planned, len(self.steps))
+            self._progress(Progress(step.kind, len(self.steps), total, detail=step.text))
+
+
+def _from_row(row: Row, kind: str, path: int) -> Step:
+    details = row.details
+    usage = details.get("usage")
+    return Step(
+        kind,
+        path,
+        row.start,
+        row.end,
+        row.text,
+        details.get("prompt_tokens", 0),
+        details.get("max_tokens", 0),
+        None if usage is None else Usage(**usage),
+        Timings(**details["timings"]) if "timings" in details else Timings(None, 0.0),
+        from_checkpoint=True,
+    )

@@ -1,0 +1,126 @@
+"""Reading all parts of a long text at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from tframex._concurrency import Closing, map_bounded
+from tframex.chunking import Chunk, Chunker
+from tframex.systems._job import Job
+from tframex.systems.long_text import LongTextSystem, Run, user
+from tframex.systems.record import Step
+
+__all__ = ["MapReduceSystem"]
+
+_NOTHING = "-"
+
+
+class MapReduceSystem(LongTextSystem):
+    """Reads all parts of a long text at the same time, joins the notes, and answers from them.
+
+    For when latency matters more than order: a worker does not know what the others have read. Notes that do not fit into
+    one request together are joined in groups of two or more, again at the same time, until they do: each round leaves about
+    half as many notes at most, so that it ends. Costs one model call for each part, one for each group, and one for the
+    answer.
+
+    The arguments are those of `LongTextSystem`.
+    """
+
+    async def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
+        first, parts = await self._parts(run, job)
+        job.planned = len(first) + len(parts) + 1
+        notes = first + await map_bounded(lambda part: self._read(run, job, *part), parts, self.max_concurrency)
+        notes = [note for note in notes if note]
+        level = 0
+        while len(notes) > 1 and not await self._fits(run, notes):
+            groups = await self._groups(run, notes)
+            job.planned = len(job.steps) + len(groups) + 1
+            named = [(f"collapse/{level}/{number}", group) for number, group in enumerate(groups)]
+            notes = await map_bounded(lambda work: self._collapse(run, job, *work), named, self.max_concurrency)
+            level += 1
+        prompt = self.prompts.manager.format(task=run.task, notes=_joined(notes))
+        async with Closing(self._final(job, "answer", "answer", prompt, run)) as events:
+            async for event in events:
+                yield event
+
+    async def _parts(self, run: Run, job: Job) -> tuple[list[str], list[tuple[str, Chunk, int]]]:
+        """The parts, each with the name of its step and the tokens of its request; and notes that were taken on the way."""
+        chunker = Chunker(run.text, counter=run.counter)
+        notes: list[str] = []
+        parts: list[tuple[str, Chunk, int]] = []
+        start = reached = number = 0
+        while reached < len(run.text):
+            name = f"read/{number}"
+            span = await job.span(name)
+            if span is not None and span[0] <= reached < span[1] <= len(run.text):
+                chunk, tokens = Chunk(run.text[span[0] : span[1]], *span, 0), 0
+            else:
+                chunk, tokens = await run.reading.next(
+                    chunker, start, reached, run.writing, lambda text: self._asked(run, text)
+                )
+            if run.reading.window is not None and not self.worker.counter.knows:
+                # Nobody counts for us: the first answer says how much more the next request can hold.
+                notes.append(await self._read(run, job, name, chunk, tokens))
+            else:
+                parts.append((name, chunk, tokens))
+            number += 1
+            reached = chunk.end
+            overlap = self._overlap(chunk.tokens or run.counter.count(chunk.text))
+            start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
+        return notes, parts
+
+    async def _read(self, run: Run, job: Job, name: str, chunk: Chunk, tokens: int) -> str:
+        step = await job.step(
+            name,
+            "chunk",
+            self.worker,
+            self._asked(run, chunk.text),
+            run.worker_options,
+            span=(chunk.start, chunk.end),
+            tokens=tokens,
+        )
+        return await self._bounded(run, job, name, 0, step.text)
+
+    async def _collapse(self, run: Run, job: Job, name: str, group: list[str]) -> str:
+        if len(group) == 1:
+            return group[0]
+        messages = self._asked(run, _joined(group))
+        step = await job.step(name, "collapse", self.worker, messages, run.worker_options)
+        return await self._bounded(run, job, name, 0, step.text or group[0])
+
+    def _asked(self, run: Run, chunk: str) -> Any:
+        return user(self.prompts.worker.format(task=run.task, notes=_NOTHING, chunk=chunk))
+
+    async def _fits(self, run: Run, notes: list[str]) -> bool:
+        window = run.answering.window
+        messages = user(self.prompts.manager.format(task=run.task, notes=_joined(notes)))
+        if window is None:
+            return run.counter.count(_joined(notes)) <= max(2 * run.notes, self.chunk_size or 2000)
+        return self.manager.counter.bound(messages) <= window - run.answer or (
+            await self.manager.counter.measure(messages) <= window - run.answer
+        )
+
+    async def _groups(self, run: Run, notes: list[str]) -> list[list[str]]:
+        """Neighbours that fit into one request together, two of them at least."""
+        window = run.reading.window
+        groups: list[list[str]] = [[]]
+        for note in notes:
+            candidate = [*groups[-1], note]
+            fits = len(candidate) <= 2 or await self._fits_worker(run, candidate, window)
+            if fits:
+                groups[-1] = candidate
+            else:
+                groups.append([note])
+        return groups
+
+    async def _fits_worker(self, run: Run, group: list[str], window: int | None) -> bool:
+        if window is None:
+            return run.counter.count(_joined(group)) <= max(2 * run.notes, self.chunk_size or 2000)
+        messages = self._asked(run, _joined(group))
+        meter = self.worker.counter
+        return meter.bound(messages) <= window - run.writing or (await meter.measure(messages)) <= window - run.writing
+
+
+def _joined(notes: list[str]) -> str:
+    return "\n\n".join(notes) or _NOTHING

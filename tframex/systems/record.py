@@ -1,0 +1,74 @@
+"""What a run on a long text brings, with every step it took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tframex.model.completion import Timings, Usage
+from tframex.systems.sources import Source
+
+__all__ = ["LongTextResult", "Step"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model call.
+
+    Attributes:
+        kind: What it was for: `"chunk"`, `"condense"`, `"collapse"`, `"answer"` or `"judge"`.
+        path: Which reading it belongs to, from 0.
+        start: Where in the text the part it read begins, in characters; 0 if it read notes.
+        end: Where that part ends; 0 if it read notes.
+        text: What the model wrote, without its thoughts.
+        prompt_tokens: Tokens of the prompt, as the server counted them or, if it did not, as estimated.
+        max_tokens: Tokens the answer might have.
+        usage: Tokens spent, or None if the endpoint does not report them.
+        timings: How long it took.
+        from_checkpoint: It was not asked again, since an earlier run had finished it.
+    """
+
+    kind: str
+    path: int
+    start: int
+    end: int
+    text: str
+    prompt_tokens: int
+    max_tokens: int
+    usage: Usage | None = None
+    timings: Timings = field(default_factory=lambda: Timings(None, 0.0))
+    from_checkpoint: bool = False
+
+
+@dataclass(frozen=True)
+class LongTextResult:
+    """A run on a long text.
+
+    Attributes:
+        text: The answer.
+        steps: Every model call, in the order in which they ended.
+        answers: With several paths, the answer of each.
+        sources: Where the sentences of the answer stand in the text, as far as they can be found there.
+        counting_requests: How many times the endpoint was asked to count tokens.
+        context_window: Tokens that prompt and answer of a step might have together, or None if nobody knows.
+    """
+
+    text: str
+    steps: tuple[Step, ...]
+    answers: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    counting_requests: int = 0
+    context_window: int | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens spent by the calls of this run, without those of a checkpoint."""
+        spent = [step.usage for step in self.steps if step.usage is not None and not step.from_checkpoint]
+        return Usage(
+            prompt_tokens=sum(usage.prompt_tokens for usage in spent),
+            completion_tokens=sum(usage.completion_tokens for usage in spent),
+            cached_tokens=sum(usage.cached_tokens or 0 for usage in spent),
+            estimated=any(usage.estimated for usage in spent),
+        )
+
+    def __str__(self) -> str:
+        return self.text
