@@ -48,6 +48,7 @@ class EndpointCounter:
         self._ratios: deque[float] = deque(maxlen=_REMEMBERED)
         self._counts: dict[str, int] = {}
         self._counts_exactly: bool | None = None
+        self._silent = False
         self.requests = 0
 
     @property
@@ -76,13 +77,15 @@ class EndpointCounter:
     def bound(self, messages: Messages) -> int:
         """Tokens that a conversation hardly exceeds.
 
-        The highest ratio that was seen lately and a margin (before anything was counted, a ratio that no common vocabulary
-        exceeds); digits count one each, since other vocabularies do not group them. Never more than the bytes, which is
-        the most that a byte-level tokenizer can make of a text.
+        Before the first answer: its bytes, the most that a byte-level tokenizer can make of a text. Afterwards the highest
+        ratio that was seen lately and a margin (if the answer told nothing, a ratio that no common vocabulary exceeds);
+        digits count one each, since other vocabularies do not group them.
         """
         texts = [text_of(message) for message in messages]
         most = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _PER_CHAT + _PER_MESSAGE * len(texts)
         digits = sum(len(_DIGIT.findall(text)) for text in texts)
+        if not self._ratios and not self._silent:
+            return most
         ratio = max(self._ratios) * _MARGIN if self._ratios else _UNKNOWN
         return min(most, math.ceil(self._estimator().count_messages(messages) * ratio + digits * 2 / 3))
 
@@ -112,10 +115,13 @@ class EndpointCounter:
             self.requests += counted is not None
         return self.count(text) if counted is None else counted
 
-    def observe(self, messages: Messages, tokens: int) -> None:
-        """Learn from what the endpoint has counted, such as the `prompt_tokens` of an answer's usage."""
+    def observe(self, messages: Messages, tokens: int | None) -> None:
+        """Learn from what the endpoint has counted: the `prompt_tokens` of an answer's usage, or None if it told nothing."""
+        if not tokens:
+            self._silent = True
+            return
         estimated = self._estimator().count_messages(messages)
-        if estimated > 0 and tokens > 0:
+        if estimated > 0:
             self._ratios.append(tokens / estimated)
 
     def _estimator(self) -> TokenCounter:

@@ -55,7 +55,7 @@ class EndpointCounter(Facade):
     def measure_text(self, text: str) -> int:
         return _bridge.run(lambda: self._async.measure_text(text))
 
-    def observe(self, messages: Messages, tokens: int) -> None:
+    def observe(self, messages: Messages, tokens: int | None) -> None:
         self._async.observe(messages, tokens)
 
 

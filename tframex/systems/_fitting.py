@@ -63,22 +63,29 @@ class Fitting:
         ratio = max(meter.ratio, 1e-3)
         size = self._capped(int((limit - fixed) / ratio * 0.99))
         best: tuple[Chunk, int] | None = None
+        fits, breaks = 0, None
         for _ in range(_TRIES):
             chunk = self._cut(chunker, start, after, size)
             tokens = await self._measure(build(chunk.text), limit)
             share = max(1, tokens - fixed) / max(1, chunk.tokens)
+            aim = int((limit - fixed) * 0.985 / share)
             if tokens <= limit:
+                fits = size
                 best = (chunk, tokens) if best is None or chunk.end > best[0].end else best
-                larger = self._capped(int((limit - fixed) * 0.99 / share))
-                if chunk.end == len(chunker.text) or tokens >= _FULL * limit or larger <= size:
+                if chunk.end == len(chunker.text) or tokens >= _FULL * limit:
                     break
-                size = larger
-            elif best is not None:
-                break
             else:
-                size = min(size - 1, int((limit - fixed) * 0.97 / share))
-                if size < 1:
-                    break
+                breaks = size
+            # Texts are uneven: where the aim leaves what is known to fit or to break, the middle is next.
+            if not fits < aim < (breaks or aim + 1):
+                aim = (fits + breaks) // 2 if breaks else fits + 1
+            size = self._capped(aim)
+            if size <= fits or size == breaks:
+                break
+        if best is None and not meter.knows:
+            # The caution before the first answer leaves no room: an estimate must do.
+            chunk = self._cut(chunker, start, after, self._capped(int((limit - fixed) / 2)))
+            best = chunk, meter.count_messages(build(chunk.text))
         if best is None:
             raise self._no_room(fixed, answer)
         return best

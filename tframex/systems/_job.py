@@ -161,8 +161,8 @@ class Job:
         if completion is None:
             raise TypeError(f"{type(model).__name__}.stream() must end with a Completion")
         usage = completion.usage
-        if usage is not None and not usage.estimated and usage.prompt_tokens and not model.counter.exact:
-            model.counter.observe(messages, usage.prompt_tokens)
+        if not model.counter.exact and not (usage is not None and usage.estimated):
+            model.counter.observe(messages, usage.prompt_tokens if usage is not None else None)
         done = Step(
             step.kind,
             step.path,

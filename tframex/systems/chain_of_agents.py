@@ -12,7 +12,7 @@ from tframex._checks import check_count
 from tframex._concurrency import Closing, map_bounded
 from tframex._logging import get_logger
 from tframex.chunking import Chunk, Chunker
-from tframex.errors import ConfigurationError
+from tframex.errors import ConfigurationError, ContextLengthError
 from tframex.model.base import BaseModel
 from tframex.systems._job import Job
 from tframex.systems.long_text import LongTextSystem, Run, beginning, user
@@ -238,16 +238,23 @@ class ChainOfAgents(LongTextSystem):
         self, run: Run, job: Job, name: str, path: int, notes: str, chunk: Chunk, tokens: int
     ) -> tuple[str, bool]:
         """The notes with what a part adds to them, and whether the worker has said that they are enough."""
-        step = await job.step(
-            name,
-            "chunk",
-            self.worker,
-            self._asked(run, notes, chunk.text),
-            run.worker_options,
-            path=path,
-            span=(chunk.start, chunk.end),
-            tokens=tokens,
-        )
+        try:
+            step = await job.step(
+                name,
+                "chunk",
+                self.worker,
+                self._asked(run, notes, chunk.text),
+                run.worker_options,
+                path=path,
+                span=(chunk.start, chunk.end),
+                tokens=tokens,
+            )
+        except ContextLengthError as error:
+            enough = False
+            for part, half in enumerate(self._halves(run, chunk, error)):
+                if not enough:
+                    notes, enough = await self._read(run, job, f"{name}.{part}", path, notes, half, 0)
+            return notes, enough
         written, enough = step.text, False
         if self.stop_early and written.rstrip().endswith(_ENOUGH):
             written, enough = written.rstrip().removesuffix(_ENOUGH).rstrip(), True

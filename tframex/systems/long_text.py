@@ -16,8 +16,8 @@ from tframex._concurrency import Closing, map_bounded
 from tframex._progress import Progress, ProgressCallback
 from tframex._types import Message
 from tframex.agents.base import check_parts, check_prompt
-from tframex.chunking import check_budget, chunk_text
-from tframex.errors import ChunkingError, ConfigurationError, PartialFailureError, TFrameXError
+from tframex.chunking import Chunk, check_budget, chunk_text
+from tframex.errors import ChunkingError, ConfigurationError, ContextLengthError, PartialFailureError, TFrameXError
 from tframex.model._fit import answer_tokens, fitted
 from tframex.model.base import BaseModel
 from tframex.systems._fitting import Fitting
@@ -33,6 +33,8 @@ __all__ = ["LongTextSystem"]
 _DEFAULT_ANSWER = 1024
 # The share of the window that an answer or notes take where nobody has said how long they may be.
 _SHARE = 8
+# A part that the endpoint refuses is read in halves, down to this many tokens.
+_SMALLEST = 32
 # What shapes the answer does not shape the notes.
 _ANSWER_ONLY = frozenset(
     {"max_completion_tokens", "response_format", "structured_outputs", "stop", "n", "tools", "tool_choice", "logprobs"}
@@ -338,6 +340,18 @@ class LongTextSystem(BaseSystem):
         if self.chunk_overlap is None:
             return min(100, tokens // 4)
         return min(self.chunk_overlap, tokens // 2)
+
+    @staticmethod
+    def _halves(run: Run, chunk: Chunk, error: ContextLengthError) -> list[Chunk]:
+        """What to read instead of a part that the endpoint refused, since it counts otherwise than estimated."""
+        tokens = run.counter.count(chunk.text)
+        if tokens < _SMALLEST:
+            raise error
+        run.reading.window = run.reading.window or error.context_window
+        return [
+            Chunk(half.text, chunk.start + half.start, chunk.start + half.end, half.tokens)
+            for half in chunk_text(chunk.text, tokens // 2 + 1, counter=run.counter)
+        ]
 
     async def _bounded(self, run: Run, job: Job, name: str, path: int, notes: str) -> str:
         """Notes that stay within their share: condensed by the model, and cut if even that is too long."""

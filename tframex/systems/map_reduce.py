@@ -7,8 +7,9 @@ from typing import Any
 
 from tframex._concurrency import Closing, map_bounded
 from tframex.chunking import Chunk, Chunker
+from tframex.errors import ContextLengthError
 from tframex.systems._job import Job
-from tframex.systems.long_text import LongTextSystem, Run, user
+from tframex.systems.long_text import LongTextSystem, Run, beginning, user
 from tframex.systems.record import Step
 
 __all__ = ["MapReduceSystem"]
@@ -59,7 +60,7 @@ class MapReduceSystem(LongTextSystem):
                 chunk, tokens = await run.reading.next(
                     chunker, start, reached, run.writing, lambda text: self._asked(run, text)
                 )
-            if run.reading.window is not None and not self.worker.counter.knows:
+            if number == 0 and run.reading.window is not None and not self.worker.counter.knows:
                 # Nobody counts for us: the first answer says how much more the next request can hold.
                 notes.append(await self._read(run, job, name, chunk, tokens))
             else:
@@ -71,22 +72,37 @@ class MapReduceSystem(LongTextSystem):
         return notes, parts
 
     async def _read(self, run: Run, job: Job, name: str, chunk: Chunk, tokens: int) -> str:
-        step = await job.step(
-            name,
-            "chunk",
-            self.worker,
-            self._asked(run, chunk.text),
-            run.worker_options,
-            span=(chunk.start, chunk.end),
-            tokens=tokens,
-        )
+        try:
+            step = await job.step(
+                name,
+                "chunk",
+                self.worker,
+                self._asked(run, chunk.text),
+                run.worker_options,
+                span=(chunk.start, chunk.end),
+                tokens=tokens,
+            )
+        except ContextLengthError as error:
+            halves = self._halves(run, chunk, error)
+            read = [await self._read(run, job, f"{name}.{part}", half, 0) for part, half in enumerate(halves)]
+            return await self._bounded(run, job, name, 0, _joined([notes for notes in read if notes]))
         return await self._bounded(run, job, name, 0, step.text)
 
     async def _collapse(self, run: Run, job: Job, name: str, group: list[str]) -> str:
         if len(group) == 1:
             return group[0]
         messages = self._asked(run, _joined(group))
-        step = await job.step(name, "collapse", self.worker, messages, run.worker_options)
+        try:
+            step = await job.step(name, "collapse", self.worker, messages, run.worker_options)
+        except ContextLengthError:
+            # Only an endpoint that does not count for us refuses what was thought to fit.
+            middle = len(group) // 2
+            halves = [
+                await self._collapse(run, job, f"{name}.{part}", half)
+                for part, half in enumerate((group[:middle], group[middle:]))
+            ]
+            room = run.counter.count(_joined(halves)) // 2 + 1
+            return beginning(_joined(halves), room, run.counter)
         return await self._bounded(run, job, name, 0, step.text or group[0])
 
     def _asked(self, run: Run, chunk: str) -> Any:
