@@ -18,7 +18,8 @@ from tframex.testing._engine import split_words
 
 __all__ = ["Figures", "soak"]
 
-WORDS = "the sea was calm that day and nobody spoke of ships or harbours except for one old keeper who wrote it down".split()
+_SENTENCE = "the sea was calm that day and nobody spoke of ships or harbours except for one old keeper who wrote it"
+WORDS = _SENTENCE.split(" ")
 
 
 def _bytes(text: str) -> list[str]:
@@ -86,7 +87,7 @@ class Figures:
 
 
 def _answer(body: Mapping[str, Any]) -> str:
-    seed = random.Random(zlib.crc32(str(body["messages"]).encode()))  # noqa: S311
+    seed = random.Random(zlib.crc32(str(body["messages"]).encode()))
     return " ".join(seed.choices(WORDS, k=seed.randint(1, 120)))
 
 
@@ -130,6 +131,6 @@ def soak(runs: int, *, seed: int = 1, dialect: Literal["vllm", "llama.cpp", "ope
     """
     figures = Figures()
     for number in range(runs):
-        random_ = random.Random(seed * 1_000_003 + number)  # noqa: S311
-        asyncio.run(_once(random_, figures, dialect or ("vllm", "llama.cpp")[number % 2]))  # type: ignore[arg-type]
+        random_ = random.Random(seed * 1_000_003 + number)
+        asyncio.run(_once(random_, figures, dialect or ("vllm", "llama.cpp")[number % 2]))
     return figures

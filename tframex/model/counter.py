@@ -77,14 +77,14 @@ class EndpointCounter:
     def bound(self, messages: Messages) -> int:
         """Tokens that a conversation hardly exceeds.
 
-        Before the first answer: its bytes, the most that a byte-level tokenizer can make of a text. Afterwards the highest
-        ratio that was seen lately and a margin (if the answer told nothing, a ratio that no common vocabulary exceeds);
-        digits count one each, since other vocabularies do not group them.
+        Before the first answer, and where `measure` can say it exactly: its bytes, the most that a byte-level tokenizer can
+        make of a text. Afterwards the highest ratio that was seen lately and a margin (if the answer told nothing, a ratio
+        that no common vocabulary exceeds); digits count one each, since other vocabularies do not group them.
         """
         texts = [text_of(message) for message in messages]
         most = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _PER_CHAT + _PER_MESSAGE * len(texts)
         digits = sum(len(_DIGIT.findall(text)) for text in texts)
-        if not self._ratios and not self._silent:
+        if self.exact or (not self._ratios and not self._silent):
             return most
         ratio = max(self._ratios) * _MARGIN if self._ratios else _UNKNOWN
         return min(most, math.ceil(self._estimator().count_messages(messages) * ratio + digits * 2 / 3))
@@ -116,13 +116,20 @@ class EndpointCounter:
         return self.count(text) if counted is None else counted
 
     def observe(self, messages: Messages, tokens: int | None) -> None:
-        """Learn from what the endpoint has counted: the `prompt_tokens` of an answer's usage, or None if it told nothing."""
+        """Learn from what the endpoint has counted: the `prompt_tokens` of an answer's usage, or None for silence."""
         if not tokens:
             self._silent = True
             return
         estimated = self._estimator().count_messages(messages)
         if estimated > 0:
             self._ratios.append(tokens / estimated)
+
+    def _state(self) -> list[float]:
+        return list(self._ratios)
+
+    def _restore(self, ratios: list[float]) -> None:
+        self._ratios.clear()
+        self._ratios.extend(ratios)
 
     def _estimator(self) -> TokenCounter:
         if self._base is None:

@@ -16,7 +16,7 @@ __all__ = ["Fitting"]
 _CAREFUL = 2000
 # A request that uses so much of the room is full: the rest is not worth another question to the endpoint.
 _FULL = 0.94
-_TRIES = 6
+_TRIES = 8
 
 
 class Fitting:

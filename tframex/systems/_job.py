@@ -23,8 +23,10 @@ from tframex.systems.record import Step
 
 __all__ = ["Job"]
 
-# An unfinished answer is written down this often, in seconds.
+# An unfinished answer is written down after so many pieces or seconds, whichever comes first: that is what a kill costs.
+_PIECES = 8
 _SAVE = 0.1
+_PLAN = "plan"
 
 log = get_logger("tframex.systems")
 
@@ -54,10 +56,23 @@ class Job:
         self._places = places
         self._progress = progress
 
-    async def span(self, name: str) -> tuple[int, int] | None:
+    async def span(self, name: str, model: BaseModel) -> tuple[int, int] | None:
         """Beginning and end of the part that an earlier run gave to a step: a continued run cuts the text as it did."""
         row = await self._row(name)
-        return None if row is None else (row.start, row.end)
+        if row is None:
+            return None
+        # What the counter had learned by then decides where the next part ends.
+        model.counter._restore(row.details.get("ratios", []))
+        return row.start, row.end
+
+    async def plan(self) -> list[tuple[int, int]] | None:
+        """The parts that an earlier run had cut beforehand."""
+        row = await self._row(_PLAN)
+        return None if row is None else [(start, end) for start, end in row.details["parts"]]
+
+    async def keep_plan(self, parts: list[tuple[int, int]]) -> None:
+        """Write down the parts that were cut beforehand."""
+        await self._save(Row(_PLAN, "", 0, 0, True, "", 0, {"parts": parts}))
 
     async def step(
         self,
@@ -133,11 +148,11 @@ class Job:
         begun: Row | None,
     ) -> AsyncGenerator[str | Step, None]:
         text: list[str] = []
-        pieces = 0
-        saved = time.monotonic()
+        pieces = saved = 0
+        saved_at = time.monotonic()
         if begun is not None and begun.text.strip() and "<think>" not in begun.text and await model._continues():
             log.info("continuing a step", system=self._name, step=name, tokens=begun.tokens)
-            pieces = begun.tokens - 1
+            pieces = saved = begun.tokens - 1
             events = model._stream_after(messages, begun.text, begun.tokens, **options)
         else:
             events = model.stream(messages, **options)
@@ -150,9 +165,14 @@ class Job:
                     elif isinstance(event, Delta) and event.content:
                         text.append(event.content)
                         pieces += 1
-                        if self._checkpoint is not None and time.monotonic() - saved >= _SAVE:
-                            await self._save(Row(name, key, step.start, step.end, False, "".join(text), pieces, {}))
-                            saved = time.monotonic()
+                        if self._checkpoint is not None and (
+                            pieces - saved >= _PIECES or time.monotonic() - saved_at >= _SAVE
+                        ):
+                            details: dict[str, Any] = {"ratios": model.counter._state()}
+                            await self._save(
+                                Row(name, key, step.start, step.end, False, "".join(text), pieces, details)
+                            )
+                            saved, saved_at = pieces, time.monotonic()
                         yield event.content
         except ContextLengthError as error:
             if error.prompt_tokens:
@@ -180,6 +200,7 @@ class Job:
             "usage": None if usage is None else asdict(usage),
             "timings": asdict(completion.timings),
             "finish_reason": completion.finish_reason,
+            "ratios": model.counter._state(),
         }
         await self._save(Row(name, key, step.start, step.end, True, done.text, pieces, details))
         yield done

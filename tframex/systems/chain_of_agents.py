@@ -116,7 +116,7 @@ class ChainOfAgents(LongTextSystem):
             notes = await self._read_on(run, job)
             final = self._answer(run, job, notes, 0)
         else:
-            parts = await self._parts(run)
+            parts = await self._parts(run, job)
             orders = self._orders(len(parts))
             job.planned = (len(parts) + 1) * len(orders) + (len(orders) > 1 and self.decide == "judge")
             if len(orders) == 1:
@@ -168,7 +168,7 @@ class ChainOfAgents(LongTextSystem):
         notes, start, reached, number = "", 0, 0, 0
         while reached < len(run.text):
             name = f"0/{number}"
-            span = await job.span(name)
+            span = await job.span(name, self.worker)
             if span is not None and span[0] <= reached < span[1] <= len(run.text):
                 chunk = Chunk(run.text[span[0] : span[1]], *span, 0)
                 tokens = 0
@@ -190,8 +190,11 @@ class ChainOfAgents(LongTextSystem):
 
     # -- other orders: parts that are cut beforehand --------------------------------------------------------------
 
-    async def _parts(self, run: Run) -> list[tuple[Chunk, int]]:
+    async def _parts(self, run: Run, job: Job) -> list[tuple[Chunk, int]]:
         """Parts that fit whatever the notes are, since their full share is left free."""
+        planned = await job.plan()
+        if planned is not None:
+            return [(Chunk(run.text[start:end], start, end, 0), 0) for start, end in planned]
         chunker = Chunker(run.text, counter=run.counter)
         parts: list[tuple[Chunk, int]] = []
         start = reached = 0
@@ -202,6 +205,7 @@ class ChainOfAgents(LongTextSystem):
             reached = chunk.end
             overlap = self._overlap(chunk.tokens)
             start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
+        await job.keep_plan([(chunk.start, chunk.end) for chunk, _ in parts])
         return parts
 
     def _orders(self, count: int) -> list[list[int]]:
@@ -262,7 +266,7 @@ class ChainOfAgents(LongTextSystem):
             # A thought that took all the tokens, say. What earlier workers found must not be lost with it.
             log.warning("worker wrote no notes", system=self.system_id, step=name)
             return notes, enough
-        return await self._bounded(run, job, name, path, written), enough
+        return await self._bounded(run, job, name, path, written, step), enough
 
     def _asked(self, run: Run, notes: str, chunk: str) -> Any:
         task = run.task + _STOP_EARLY if self.stop_early else run.task

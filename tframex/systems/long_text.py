@@ -353,17 +353,28 @@ class LongTextSystem(BaseSystem):
             for half in chunk_text(chunk.text, tokens // 2 + 1, counter=run.counter)
         ]
 
-    async def _bounded(self, run: Run, job: Job, name: str, path: int, notes: str) -> str:
-        """Notes that stay within their share: condensed by the model, and cut if even that is too long."""
-        ratio = max(self.worker.counter.ratio, 1e-3)
-        room = max(1, int(run.notes / ratio))
-        if run.counter.count(notes) <= room:
+    async def _bounded(self, run: Run, job: Job, name: str, path: int, notes: str, step: Step | None = None) -> str:
+        """Notes that stay within their share: condensed by the model, and cut if even that is too long.
+
+        `step` has written them: nobody counts its tokens better than the server that generated them.
+        """
+        rate = self._rate(run, notes, step)
+        if run.counter.count(notes) * rate <= run.notes:
             return notes
         # A model that knows no limit may have written more than the request to condense it can hold.
-        notes = beginning(notes, 2 * room, run.counter)
+        notes = beginning(notes, max(1, int(2 * run.notes / rate)), run.counter)
         messages = user(self.prompts.condense.format(task=run.task, notes=notes))
-        step = await job.step(f"{name}/condense", "condense", self.worker, messages, run.worker_options, path=path)
-        return beginning(step.text or notes, room, run.counter)
+        shorter = await job.step(f"{name}/condense", "condense", self.worker, messages, run.worker_options, path=path)
+        rate = self._rate(run, shorter.text, shorter) if shorter.text else rate
+        return beginning(shorter.text or notes, max(1, int(run.notes / rate)), run.counter)
+
+    def _rate(self, run: Run, text: str, step: Step | None) -> float:
+        """Tokens of the served model for each one of the counter's, in this very text."""
+        usage = step.usage if step is not None else None
+        if usage is None or usage.estimated or not usage.completion_tokens:
+            return max(self.worker.counter.ratio, 1e-3)
+        # One of them is the end of the message.
+        return max(1, usage.completion_tokens - 1) / max(1, run.counter.count(text))
 
 
 def beginning(text: str, tokens: int, counter: TokenCounter) -> str:

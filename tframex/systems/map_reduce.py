@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from tframex._concurrency import Closing, map_bounded
@@ -47,29 +48,29 @@ class MapReduceSystem(LongTextSystem):
 
     async def _parts(self, run: Run, job: Job) -> tuple[list[str], list[tuple[str, Chunk, int]]]:
         """The parts, each with the name of its step and the tokens of its request; and notes that were taken on the way."""
+        planned = await job.plan()
+        if planned is not None:
+            return [], [
+                (f"read/{number}", Chunk(run.text[start:end], start, end, 0), 0)
+                for number, (start, end) in enumerate(planned)
+            ]
         chunker = Chunker(run.text, counter=run.counter)
         notes: list[str] = []
         parts: list[tuple[str, Chunk, int]] = []
-        start = reached = number = 0
+        start = reached = 0
         while reached < len(run.text):
-            name = f"read/{number}"
-            span = await job.span(name)
-            if span is not None and span[0] <= reached < span[1] <= len(run.text):
-                chunk, tokens = Chunk(run.text[span[0] : span[1]], *span, 0), 0
-            else:
-                chunk, tokens = await run.reading.next(
-                    chunker, start, reached, run.writing, lambda text: self._asked(run, text)
-                )
-            if number == 0 and run.reading.window is not None and not self.worker.counter.knows:
+            name = f"read/{len(parts)}"
+            build = partial(self._asked, run)
+            chunk, tokens = await run.reading.next(chunker, start, reached, run.writing, build)
+            if not parts and run.reading.window is not None and not self.worker.counter.knows:
                 # Nobody counts for us: the first answer says how much more the next request can hold.
                 notes.append(await self._read(run, job, name, chunk, tokens))
-            else:
-                parts.append((name, chunk, tokens))
-            number += 1
+            parts.append((name, chunk, tokens))
             reached = chunk.end
-            overlap = self._overlap(chunk.tokens or run.counter.count(chunk.text))
+            overlap = self._overlap(chunk.tokens)
             start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
-        return notes, parts
+        await job.keep_plan([(chunk.start, chunk.end) for _, chunk, _ in parts])
+        return notes, parts[len(notes) :]
 
     async def _read(self, run: Run, job: Job, name: str, chunk: Chunk, tokens: int) -> str:
         try:
@@ -86,7 +87,7 @@ class MapReduceSystem(LongTextSystem):
             halves = self._halves(run, chunk, error)
             read = [await self._read(run, job, f"{name}.{part}", half, 0) for part, half in enumerate(halves)]
             return await self._bounded(run, job, name, 0, _joined([notes for notes in read if notes]))
-        return await self._bounded(run, job, name, 0, step.text)
+        return await self._bounded(run, job, name, 0, step.text, step)
 
     async def _collapse(self, run: Run, job: Job, name: str, group: list[str]) -> str:
         if len(group) == 1:
@@ -103,7 +104,7 @@ class MapReduceSystem(LongTextSystem):
             ]
             room = run.counter.count(_joined(halves)) // 2 + 1
             return beginning(_joined(halves), room, run.counter)
-        return await self._bounded(run, job, name, 0, step.text or group[0])
+        return await self._bounded(run, job, name, 0, step.text or group[0], step if step.text else None)
 
     def _asked(self, run: Run, chunk: str) -> Any:
         return user(self.prompts.worker.format(task=run.task, notes=_NOTHING, chunk=chunk))
