@@ -15,6 +15,7 @@ import tenacity
 from tframex import sync
 from tframex.client._exchange import Exchange
 from tframex.local import LocalServer
+from tframex.model import EndpointCounter
 from tframex.sync._facade import Facade
 
 # How long an example takes says nothing on a busy machine.
@@ -49,7 +50,16 @@ class Colour:
         return anyio.run(main, backend=self.name)
 
     def make(self, thing: Any) -> Any:
-        return _Synchronous(sync.blocking(thing)) if self.name == "sync" else thing
+        if self.name != "sync":
+            return thing
+        if isinstance(thing, EndpointCounter):
+            return _Synchronous(sync.EndpointCounter._of(thing))
+        return _Synchronous(sync.blocking(thing))
+
+    @staticmethod
+    def original(thing: Any) -> Any:
+        """The asynchronous object behind what `make` has made."""
+        return thing._facade._async if isinstance(thing, _Synchronous) else thing
 
 
 class _Synchronous:

@@ -92,8 +92,8 @@ class BaseModel(ABC):
         """Tokens of a text or a conversation, counted by whoever serves the model; None if nobody does."""
         return None
 
-    async def _continues(self) -> bool:
-        """Whether `_stream_after` can go on after a partial answer."""
+    async def _continues(self, options: dict[str, Any]) -> bool:
+        """Whether `_stream_after` can go on after a partial answer to a request with these options."""
         return False
 
     def _stream_after(

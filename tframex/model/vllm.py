@@ -277,7 +277,10 @@ class VLLMModel(BaseModel):
                 pass
         return call.completion()
 
-    async def _continues(self) -> bool:
+    async def _continues(self, options: dict[str, Any]) -> bool:
+        request = ChatRequest.build(self.model_id, [], options)
+        if not request.spliceable or self._settings.override(dict(options)).resume != "auto":
+            return False
         await self._learn()
         return bool(self._abilities.continues)
 

@@ -150,13 +150,18 @@ class Job:
         text: list[str] = []
         pieces = saved = 0
         saved_at = time.monotonic()
-        if begun is not None and begun.text.strip() and "<think>" not in begun.text and await model._continues():
+        if begun is not None and begun.text.strip() and "<think>" not in begun.text and await model._continues(options):
             log.info("continuing a step", system=self._name, step=name, tokens=begun.tokens)
             pieces = saved = begun.tokens - 1
             events = model._stream_after(messages, begun.text, begun.tokens, **options)
         else:
             events = model.stream(messages, **options)
         completion: Completion | None = None
+
+        async def keep() -> None:
+            details = {"ratios": model.counter._state()}
+            await self._save(Row(name, key, step.start, step.end, False, "".join(text), pieces, details))
+
         try:
             async with Closing(events) as arriving:
                 async for event in arriving:
@@ -165,19 +170,19 @@ class Job:
                     elif isinstance(event, Delta) and event.content:
                         text.append(event.content)
                         pieces += 1
-                        if self._checkpoint is not None and (
-                            pieces - saved >= _PIECES or time.monotonic() - saved_at >= _SAVE
-                        ):
-                            details: dict[str, Any] = {"ratios": model.counter._state()}
-                            await self._save(
-                                Row(name, key, step.start, step.end, False, "".join(text), pieces, details)
-                            )
+                        if pieces - saved >= _PIECES or time.monotonic() - saved_at >= _SAVE:
+                            await keep()
                             saved, saved_at = pieces, time.monotonic()
                         yield event.content
         except ContextLengthError as error:
             if error.prompt_tokens:
                 model.counter.observe(messages, error.prompt_tokens)
             raise
+        finally:
+            if completion is None and text:
+                # Also when the run is cancelled: what has arrived has been paid for.
+                with anyio.CancelScope(shield=True):
+                    await keep()
         if completion is None:
             raise TypeError(f"{type(model).__name__}.stream() must end with a Completion")
         usage = completion.usage

@@ -1,0 +1,183 @@
+"""A killed run continues, and nothing is mixed or lost."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Colour
+from tests.soak.kills import kill
+from tframex import sync
+from tframex._checkpoint import Checkpoint, Row, content_key
+from tframex._types import Messages
+from tframex.errors import CheckpointError, ConfigurationError, ModelStatusError, OutputError, StreamInterruptedError
+from tframex.model import VLLMModel
+from tframex.systems import ChainOfAgents, MapReduceSystem
+from tframex.testing import FakeVLLM, Fault, ScriptedModel
+from tframex.testing._engine import split_words
+
+TEXT = "\n\n".join(f"Keeper number {number} was called Name{number}. He wrote down every ship." for number in range(60))
+
+
+def reader(messages: Messages) -> str:
+    prompt = messages[-1]["content"]
+    found = sorted(set(re.findall(r"Name\d+", prompt)))
+    return " ".join(found) if prompt.endswith("Notes:") else f"{len(found)} names"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(ChainOfAgents, {}), (ChainOfAgents, {"order": "backward"}), (ChainOfAgents, {"paths": 2}), (MapReduceSystem, {})],
+)
+def test_what_an_earlier_run_has_paid_for_is_not_asked_again(
+    colour: Colour, tmp_path: Path, kind: Any, settings: dict[str, Any]
+) -> None:
+    fail_at = 4
+
+    def script(messages: Messages) -> str:
+        if len(model.calls) == fail_at:
+            raise ModelStatusError("down", status_code=500)
+        return reader(messages)
+
+    async def body() -> None:
+        nonlocal fail_at
+        system = colour.make(kind("c", model, chunk_size=150, max_notes=500, max_concurrency=1, **settings))
+        path = tmp_path / "deep" / "job.sqlite"
+        with pytest.raises(ModelStatusError):
+            await system.run("How many?", TEXT, checkpoint=path)
+        asked = len(model.calls)
+        fail_at = 0
+        result = await system.complete("How many?", TEXT, checkpoint=path)
+        assert [step.from_checkpoint for step in result.steps].count(True) == asked - 1
+        fresh = await system.complete("How many?", TEXT)
+        assert result.text == fresh.text
+        assert [(step.start, step.end, step.text) for step in result.steps] == [
+            (step.start, step.end, step.text) for step in fresh.steps
+        ]
+        before = len(model.calls)
+        again = await system.complete("How many?", TEXT, checkpoint=path)
+        assert (again.text, len(model.calls)) == (fresh.text, before)
+        assert again.usage.total_tokens == 0
+        pieces = [piece async for piece in system.stream("How many?", TEXT, checkpoint=path)]
+        assert ("".join(pieces), len(model.calls)) == (fresh.text, before)
+
+    model = ScriptedModel(script)
+    colour.run(body)
+
+
+def test_a_run_goes_on_inside_the_step_it_was_broken_off_in(colour: Colour, tmp_path: Path) -> None:
+    """The answer breaks off for good after 40 tokens; the next run asks only for what is missing."""
+    said = " ".join(f"word{number}" for number in range(60))
+
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k", resume="never")) as model:
+            with pytest.raises(StreamInterruptedError):
+                system = colour.make(ChainOfAgents("c", colour.original(model)))
+                await system.run("What?", TEXT[:500], checkpoint=tmp_path / "job")
+        generated = server.tokens
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            system = colour.make(ChainOfAgents("c", colour.original(model)))
+            assert await system.run("What?", TEXT[:500], checkpoint=tmp_path / "job") == said
+            assert server.completions()[-1].body["continue_final_message"] is True
+            pieces = [piece async for piece in system.stream("What?", TEXT[:500], checkpoint=tmp_path / "job")]
+            assert "".join(pieces) == said
+            # One more is the end of the message; the break and the cut may cost a token each.
+            assert server.tokens <= len(split_words(said)) + 1 + 2
+            assert generated > 20
+
+    with FakeVLLM(said, faults=[Fault.cut(9000)]) as server:
+        colour.run(body)
+
+
+@pytest.mark.no_cover
+def test_a_killed_run_gives_the_same_answer_for_hardly_more_tokens() -> None:
+    """`make soak` kills a hundred times."""
+    figures = kill(2, seed=3)
+    assert figures.kills == 2
+    assert max(figures.ratios) < 1.2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": TEXT + "!"},
+        {"task": "How many then?"},
+        {"options": {"temperature": 0.1}},
+        {"settings": {"chunk_size": 151}},
+        {"settings": {"max_notes": 501}},
+        {"model": "another"},
+    ],
+)
+def test_the_checkpoint_of_another_job_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    def run(model: str = "m", text: str = TEXT, task: str = "How many?", **more: Any) -> str:
+        settings = {"chunk_size": 150, "max_notes": 500, **more.get("settings", {})}
+        system = sync.ChainOfAgents("c", sync.blocking(ScriptedModel(reader, model_id=model)), **settings)
+        return system.run(task, text, checkpoint=tmp_path / "job", **more.get("options", {}))
+
+    first = run()
+    with pytest.raises(CheckpointError, match="belongs to another job.*Nothing was mixed") as caught:
+        run(**change)
+    assert caught.value.path == str(tmp_path / "job")
+    assert isinstance(caught.value, OutputError)
+    assert run() == first
+
+
+def test_a_damaged_checkpoint_is_an_error_that_says_so(tmp_path: Path) -> None:
+    system = sync.ChainOfAgents("c", sync.blocking(ScriptedModel(reader)), chunk_size=150)
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"not a database, but long enough to be looked at as one " * 30)
+    with pytest.raises(CheckpointError, match="damaged or no checkpoint"):
+        system.run("How many?", TEXT, checkpoint=garbage)
+    assert garbage.read_bytes().startswith(b"not a database")
+    with pytest.raises(CheckpointError, match="cannot be read or written"):
+        system.run("How many?", TEXT, checkpoint=tmp_path)  # a folder
+    with pytest.raises(CheckpointError, match="folder of checkpoint"):
+        system.run("How many?", TEXT, checkpoint=garbage / "job")
+    with pytest.raises(ConfigurationError, match="must be the path of a file"):
+        system.run("How many?", TEXT, checkpoint=" ")
+
+
+def test_another_version_s_file_and_unreadable_details_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "job"
+    with Checkpoint(path, "job") as checkpoint:
+        checkpoint.put(Row("a", "k", 0, 1, True, "text", 1, {}))
+    database = sqlite3.connect(path)
+    database.execute("UPDATE steps SET details = 'torn'")
+    database.commit()
+    with Checkpoint(path, "job") as checkpoint, pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.get("a")
+    database.execute("UPDATE meta SET value = 'tframex checkpoint 99' WHERE name = 'format'")
+    database.commit()
+    database.close()
+    with pytest.raises(CheckpointError, match="another version"):
+        Checkpoint(path, "job")
+
+
+def test_a_finished_step_is_not_overwritten_by_an_unfinished_one(tmp_path: Path) -> None:
+    with Checkpoint(tmp_path / "job", "job") as one, Checkpoint(tmp_path / "job", "job") as two:
+        one.put(Row("a", "k", 0, 1, False, "be", 1, {}))
+        two.put(Row("a", "k", 0, 1, True, "begun", 2, {}))
+        one.put(Row("a", "k", 0, 1, False, "beg", 1, {}))
+        assert one.get("a") == two.get("a") == Row("a", "k", 0, 1, True, "begun", 2, {})
+        one.put(Row("a", "other", 0, 1, False, "", 0, {}))
+        assert two.get("a") == Row("a", "other", 0, 1, False, "", 0, {})
+
+
+def test_two_runs_on_one_checkpoint_do_not_harm_it(tmp_path: Path) -> None:
+    """Each on a connection of its own, as two processes have."""
+    model = ScriptedModel(reader)
+    system = sync.MapReduceSystem("c", sync.blocking(model), chunk_size=60, max_notes=500)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: system.run("How many?", TEXT, checkpoint=tmp_path / "job"), range(4)))
+    assert answers == ["60 names"] * 4
+    assert sqlite3.connect(tmp_path / "job").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_equal_content_has_equal_keys() -> None:
+    assert content_key({"a": 1, "b": [2]}, "x") == content_key({"b": [2], "a": 1}, "x")
+    assert content_key("ab", "c") != content_key("a", "bc")
