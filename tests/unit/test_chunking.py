@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import regex
+import tiktoken
 from hypothesis import given
 from hypothesis import strategies as st
+from tiktoken.load import load_tiktoken_bpe
 
 from tframex.chunking import Chunk, chunk_text
 from tframex.errors import ChunkingError, ConfigurationError
@@ -31,6 +35,12 @@ PIECES = st.sampled_from(
         "unbroken" * 5,
         "  ",
         "한글",
+        "नमस्ते ",
+        "\u0600\u0661",
+        "z" + "\u0334\u0335" * 4,
+        "# A heading\n\n",
+        "```py\nx = 1\n\ny = 2\n```\n",
+        "...... ",
     ]
 )
 TEXTS = st.lists(PIECES, max_size=60).map("".join) | st.text(max_size=200)
@@ -48,7 +58,20 @@ class ByteCounter:
         raise NotImplementedError("not needed to cut a text")
 
 
-COUNTERS: list[TokenCounter] = [TiktokenCounter(), ByteCounter()]
+def qwen() -> TiktokenCounter:
+    """The vocabulary of Qwen models, as their own package ships it; the pattern is that of their tokenizer."""
+    package = importlib.util.find_spec("dashscope")
+    assert package is not None
+    assert package.origin is not None
+    ranks = load_tiktoken_bpe(str(Path(package.origin).parent / "resources" / "qwen.tiktoken"))
+    pattern = (
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+    return TiktokenCounter(tiktoken.Encoding("qwen", pat_str=pattern, mergeable_ranks=ranks, special_tokens={}))
+
+
+COUNTERS: list[TokenCounter] = [TiktokenCounter(), qwen(), ByteCounter()]
 
 
 def check(text: str, size: int, overlap: int, counter: TokenCounter) -> list[Chunk]:
@@ -67,7 +90,7 @@ def check(text: str, size: int, overlap: int, counter: TokenCounter) -> list[Chu
     return chunks
 
 
-@pytest.mark.parametrize("counter", COUNTERS, ids=["cl100k", "bytes"])
+@pytest.mark.parametrize("counter", COUNTERS, ids=["cl100k", "qwen", "bytes"])
 @given(text=TEXTS, size=st.integers(40, 120), overlap=st.integers(0, 30))
 def test_the_contract_holds_for_any_text(counter: TokenCounter, text: str, size: int, overlap: int) -> None:
     check(text.encode("utf-8", "ignore").decode(), size, overlap, counter)
@@ -142,6 +165,53 @@ def test_messages_count_with_room_for_the_template() -> None:
     assert repr(counter) == "TiktokenCounter('cl100k_base')"
 
 
+def test_no_vocabulary_is_downloaded_without_being_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="nothing is downloaded without being asked: give download=True"):
+        TiktokenCounter("o200k_base")
+
+
 def test_an_unknown_vocabulary_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no vocabulary 'klingon'"):
         TiktokenCounter("klingon")
+
+
+HAMLET = "# One\n\nText of one. " * 3 + "\n\n" + "# Two\n\n" + "Text of two, and more of it. " * 20
+
+
+def test_a_heading_stays_with_what_follows_it() -> None:
+    for size in range(20, 60):
+        for chunk in check(HAMLET, size, 0, default_counter()):
+            assert not regex.search(r"(?:^|\n)# \w+\s*$", chunk.text), chunk.text
+
+
+def test_fenced_code_stays_whole_where_it_fits() -> None:
+    code = "```python\n" + "".join(f"value_{number} = {number}\n\n" for number in range(8)) + "```\n"
+    text = ("Some words before it. " * 6 + "\n\n" + code) * 5
+    for size in range(default_counter().count(code) + 10, 200, 7):
+        assert sum(chunk.text.count("```") % 2 for chunk in check(text, size, 0, default_counter())) == 0
+
+
+def test_code_that_is_larger_than_a_chunk_is_cut_between_lines() -> None:
+    code = "```python\n" + "".join(f"value_{number} = {number}\n" for number in range(100)) + "```\n"
+    chunks = check(code, 100, 0, default_counter())
+    assert all(chunk.text.endswith("\n") for chunk in chunks)
+
+
+@pytest.mark.parametrize(
+    "unit", ["x", " ", "\n", "海は静かだった", "\U0001f1eb\U0001f1f7", "z\u0334", "0123456789", "... ", "# H\n\n"]
+)
+def test_odd_texts_are_cut_in_linear_time(unit: str) -> None:
+    """Measured in characters that were counted, since time says nothing on a busy machine."""
+
+    class Meter(TiktokenCounter):
+        read = 0
+
+        def count(self, text: str) -> int:
+            self.read += len(text)
+            return super().count(text)
+
+    meter = Meter()
+    text = unit * (12_000 // len(unit))
+    check(text, 200, 20, meter)
+    assert meter.read < 80 * len(text)

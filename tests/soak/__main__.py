@@ -1,0 +1,16 @@
+"""`make soak`: long runs that look for what a short test cannot see."""
+
+from __future__ import annotations
+
+from tests.soak.kills import kill
+from tests.soak.windows import soak
+
+
+def main() -> None:
+    """Run both and print their figures."""
+    print(f"windows: {soak(2000, seed=11)}", flush=True)
+    print(f"kills: {kill(100)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
