@@ -12,18 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal
 
-import msgspec
 import tenacity
 
 from tframex._logging import get_logger
 from tframex._retry import DEFAULT_WAIT, RetryBudget, is_transient, seconds_to_wait
-from tframex._sse import EventTooLargeError, SSEDecoder
 from tframex._types import ResumeMode
-from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage, decode_chunk, decode_leniently, decode_text
+from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage
 from tframex.client._abilities import Abilities
-from tframex.client._failures import error_from_body, interrupted, started_over, stream_cut, unreadable
+from tframex.client._failures import interrupted, stream_cut, unreadable
+from tframex.client._reading import Event, Reading
 from tframex.client._received import Received
 from tframex.client._request import ChatRequest
 from tframex.client._splice import Splice, StartedOverError
@@ -33,17 +32,9 @@ __all__ = ["Event", "Exchange", "Step"]
 
 log = get_logger("tframex.client")
 
-_HEAD = 300
 # A request that brings less than this many tokens counts as one that brought nothing: a server that dies after every few
 # tokens is dying, and is not asked again and again.
 _PROGRESS = 8
-# After an event that is more than text, so many are decoded in full before text alone is expected again.
-_OTHERS = 16
-
-
-Event: TypeAlias = tuple[Chunk | str, bytes, bool]
-"""One chunk (or the text of one that is nothing else), the JSON it came in, and whether it was changed since: it joins two
-halves of the answer."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +85,8 @@ class Exchange:
         self.retries = 0
         self.resumes = 0
         self.restarts = 0
-        self.done = False
         self.closed = False
         """The reader has left: what follows from closing the connection is no break."""
-        self.failure: ModelError | None = None
         self.whole = False
         self._inferred = False
         self._handed_out = False
@@ -111,8 +100,6 @@ class Exchange:
         self._asks_for_ids = asks_for_ids
         self._wait = wait
         self._fruitless = 0
-        self._plain = 0
-        """Above 0, an event is expected to be nothing but text; below, not for so many events more."""
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
         self._spent: list[ChunkUsage] = []
@@ -142,104 +129,33 @@ class Exchange:
 
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
-        self._abilities.learn_from_headers(headers)
-        content_type = headers.get("content-type", "")
-        self._is_stream = not content_type.startswith(("text/html", "application/json"))
+        self._reading.opened(headers)
 
     def feed(self, data: bytes) -> list[Event]:
         """Take bytes of the body and return the chunks that are new to the reader.
 
         What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
         """
-        if len(self._head) < _HEAD:
-            self._head += data[: 65536 if not self._is_stream else _HEAD]
-        events: list[Event] = []
-        if self._is_stream:
-            try:
-                self._decode(data, events)
-            except ModelError as error:
-                self.failure = error
+        reading = self._reading
+        events = reading.feed(data)
+        self._handed_out = self._handed_out or bool(events)
+        self.whole = self.whole or reading.whole
         return events
 
-    def _decode(self, data: bytes, events: list[Event]) -> None:
-        # The hot path of every stream: about a microsecond for each event.
-        note_text = self.received.note_text
-        try:
-            for item in self._decoder.feed(data):
-                if self._plain > 0:
-                    try:
-                        choice = decode_text(item).choices[0]
-                    except msgspec.MsgspecError:
-                        # Not a chunk of text. Where there is one, there may be many (of reasoning, say).
-                        self._plain = -_OTHERS
-                    else:
-                        if text := choice.delta.content:
-                            events.append((text, item, False))
-                            note_text(text, choice.token_ids)
-                            continue
-                if not self._decode_any(item, events):
-                    break
-        except StartedOverError as exc:
-            raise started_over(model_id=self._model_id) from exc
-        except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            raise unreadable(self._head, model_id=self._model_id, partial=self.received.text, why=str(exc)) from exc
-        finally:
-            self._handed_out = self._handed_out or bool(events)
+    @property
+    def events(self) -> int:
+        """Above 0 if this request has brought anything."""
+        return self._reading.events
 
-    def _decode_any(self, item: bytes, events: list[Event]) -> bool:
-        """Take in one event of whatever kind; False if it was the last."""
-        if item.startswith(b"[DONE]"):
-            self.done = True
-            return False
-        try:
-            chunk = decode_chunk(item)
-        except msgspec.ValidationError:
-            # JSON of another shape. It can be read, but two halves of it are better not joined.
-            chunk = decode_leniently(item)
-            self.received.unspliceable = True
-        if chunk.error is not None:
-            if self.whole:
-                return False
-            raise error_from_body(chunk.error, model_id=self._model_id)
-        if not self.events:
-            self._opening(chunk)
-        self.events += 1
-        if self._splice is None:
-            self._plain += 1
-            events.append((chunk, item, False))
-        elif self._join(chunk, self._splice):
-            events.append((chunk, item, True))
-        else:
-            return True
-        if self.received.note(chunk):
-            self.whole = len(self.received.finish_reasons) >= self._choices
-        return True
+    @property
+    def done(self) -> bool:
+        """Whether the server has said `[DONE]`."""
+        return self._reading.done
 
-    def _opening(self, chunk: Chunk) -> None:
-        self._abilities.learn_from_chunk(chunk)
-        if isinstance(chunk.prompt_token_ids, list) and self.received.prompt_token_ids is None:
-            self.received.prompt_token_ids = chunk.prompt_token_ids
-
-    def _join(self, chunk: Chunk, splice: Splice) -> bool:
-        """Make a chunk of a continuation one of the answer; False if nothing of it is left."""
-        news = chunk.usage is not None
-        for choice in chunk.choices or ():
-            delta = choice.delta = choice.delta or ChunkDelta()
-            if choice.text is not None:
-                delta.content = choice.text
-            thought = delta.reasoning or delta.reasoning_content
-            delta.reasoning_content = None
-            if self.received.phase == "content" and thought:
-                # With a reasoning parser the continuation of the content arrives as reasoning.
-                delta.content, delta.reasoning = f"{thought}{delta.content or ''}", None
-            elif thought:
-                delta.reasoning = splice.feed(thought)
-            if delta.content:
-                delta.content = splice.feed(delta.content)
-            if choice.finish_reason and (held := splice.finish()):
-                delta.content = held + (delta.content or "")
-            news = news or bool(delta.content or delta.reasoning or delta.tool_calls or choice.finish_reason)
-        return news
+    @property
+    def failure(self) -> ModelError | None:
+        """What is wrong with the bytes that came last."""
+        return self._reading.failure
 
     # -- its end -------------------------------------------------------------------------------------------------
 
@@ -310,15 +226,8 @@ class Exchange:
 
     def _begin(self, step: Step) -> None:
         self._step = step
-        self._decoder = SSEDecoder()
-        self._head = b""
-        self._plain = 0
-        self._is_stream = True
-        self._splice: Splice | None = None
+        self._reading = Reading(self.received, self._abilities, self._model_id, self._choices)
         self._start_tokens = self.received.tokens
-        self.events = 0
-        self.done = False
-        self.failure = None
 
     def _may_retry(self, error: ModelError) -> bool:
         if isinstance(error, ModelTimeoutError) and error.phase == "total":
@@ -341,7 +250,7 @@ class Exchange:
             step = self._send(Step("fresh", self._step.request, delay), error)
             if self._handed_out:
                 # The reader has the opening chunk already.
-                self._splice = Splice("")
+                self._reading.splice = Splice("")
             return step
         received.finish_reasons.clear()
         if self._resume == "auto" and self.request.spliceable and not received.unspliceable and not self._lossy:
@@ -375,7 +284,7 @@ class Exchange:
     def _continue(self, step: Step, splice: Splice, error: ModelError) -> Step:
         self.resumes += 1
         self._send(step, error)
-        self._splice = splice
+        self._reading.splice = splice
         return step
 
     def _send(self, step: Step, error: ModelError) -> Step:
@@ -425,16 +334,16 @@ class Exchange:
     def _usage_agrees(self) -> bool:
         """Whether all tokens that the server counts have arrived, as far as token ids can tell."""
         usage, received = self.received.usage, self.received
-        if usage is None or self._splice is not None or self._choices > 1 or not received.exact_tokens:
+        if usage is None or self._reading.splice is not None or self._choices > 1 or not received.exact_tokens:
             return True
         # One more may be the end of the message.
         return len(received.token_ids) >= usage.completion_tokens - 1
 
     def _what_was_wrong(self) -> ModelError:
-        if not self._is_stream:
-            return unreadable(self._head, model_id=self._model_id)
-        if not self.events and self._head and not _may_be_events(self._head):
-            return unreadable(self._head, model_id=self._model_id)
+        if not self._reading.is_stream:
+            return unreadable(self._reading.head, model_id=self._model_id)
+        if not self.events and self._reading.head and not _may_be_events(self._reading.head):
+            return unreadable(self._reading.head, model_id=self._model_id)
         if self.whole and self.received.usage is not None:
             self._lossy = True
             counted, arrived = self.received.usage.completion_tokens, len(self.received.token_ids)

@@ -1,0 +1,155 @@
+"""One response: bytes in, chunks of the answer out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from tframex._sse import EventTooLargeError, SSEDecoder
+from tframex._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_text
+from tframex.client._abilities import Abilities
+from tframex.client._failures import error_from_body, started_over, unreadable
+from tframex.client._received import Received
+from tframex.client._splice import Splice, StartedOverError
+from tframex.errors import ModelError
+
+__all__ = ["Event", "Reading"]
+
+_HEAD = 300
+# After an event that is more than text, so many are decoded in full before text alone is expected again.
+_OTHERS = 16
+
+
+Event: TypeAlias = tuple[Chunk | str, bytes, bool]
+"""One chunk (or the text of one that is nothing else), the JSON it came in, and whether it was changed since: it joins two
+halves of the answer."""
+
+
+class Reading:
+    """Reads the body of one response.
+
+    Args:
+        received: The answer so far; what arrives is added to it.
+        abilities: What is known of the endpoint; learns from what arrives.
+        model_id: For error messages.
+        choices: How many answers were asked for.
+    """
+
+    def __init__(self, received: Received, abilities: Abilities, model_id: str, choices: int) -> None:
+        self.received = received
+        self.splice: Splice | None = None
+        """Joins this response to what is there already; None: it begins the answer."""
+        self.is_stream = True
+        self.head = b""
+        self.events = 0
+        """How many chunks arrived that were more than text; the first one always is."""
+        self.done = False
+        self.whole = False
+        self.failure: ModelError | None = None
+        self._decoder = SSEDecoder()
+        self._plain = 0
+        """Above 0, an event is expected to be nothing but text; below, not for so many events more."""
+        self._abilities = abilities
+        self._model_id = model_id
+        self._choices = choices
+
+    def opened(self, headers: Mapping[str, str]) -> None:
+        """Note the headers of a successful response."""
+        self._abilities.learn_from_headers(headers)
+        content_type = headers.get("content-type", "")
+        self.is_stream = not content_type.startswith(("text/html", "application/json"))
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take bytes of the body and return the chunks that are new to the reader.
+
+        What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
+        """
+        if len(self.head) < _HEAD:
+            self.head += data[: 65536 if not self.is_stream else _HEAD]
+        events: list[Event] = []
+        if self.is_stream:
+            try:
+                self._decode(data, events)
+            except ModelError as error:
+                self.failure = error
+        return events
+
+    def _decode(self, data: bytes, events: list[Event]) -> None:
+        # The hot path of every stream: about a microsecond for each event.
+        note_text = self.received.note_text
+        try:
+            for item in self._decoder.feed(data):
+                if self._plain > 0:
+                    try:
+                        choice = decode_text(item).choices[0]
+                    except msgspec.MsgspecError:
+                        # Not a chunk of text. Where there is one, there may be many (of reasoning, say).
+                        self._plain = -_OTHERS
+                    else:
+                        if text := choice.delta.content:
+                            events.append((text, item, False))
+                            note_text(text, choice.token_ids)
+                            continue
+                if not self._decode_any(item, events):
+                    break
+        except StartedOverError as exc:
+            raise started_over(model_id=self._model_id) from exc
+        except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise unreadable(self.head, model_id=self._model_id, partial=self.received.text, why=str(exc)) from exc
+
+    def _decode_any(self, item: bytes, events: list[Event]) -> bool:
+        """Take in one event of whatever kind; False if it was the last."""
+        if item.startswith(b"[DONE]"):
+            self.done = True
+            return False
+        try:
+            chunk = decode_chunk(item)
+        except msgspec.ValidationError:
+            # JSON of another shape. It can be read, but two halves of it are better not joined.
+            chunk = decode_leniently(item)
+            self.received.unspliceable = True
+        if chunk.error is not None:
+            if self.whole:
+                return False
+            raise error_from_body(chunk.error, model_id=self._model_id)
+        if not self.events:
+            self._opening(chunk)
+        self.events += 1
+        if self.splice is None:
+            self._plain += 1
+            events.append((chunk, item, False))
+        elif self._join(chunk, self.splice):
+            events.append((chunk, item, True))
+        else:
+            return True
+        if self.received.note(chunk):
+            self.whole = len(self.received.finish_reasons) >= self._choices
+        return True
+
+    def _opening(self, chunk: Chunk) -> None:
+        self._abilities.learn_from_chunk(chunk)
+        if isinstance(chunk.prompt_token_ids, list) and self.received.prompt_token_ids is None:
+            self.received.prompt_token_ids = chunk.prompt_token_ids
+
+    def _join(self, chunk: Chunk, splice: Splice) -> bool:
+        """Make a chunk of a continuation one of the answer; False if nothing of it is left."""
+        news = chunk.usage is not None
+        for choice in chunk.choices or ():
+            delta = choice.delta = choice.delta or ChunkDelta()
+            if choice.text is not None:
+                delta.content = choice.text
+            thought = delta.reasoning or delta.reasoning_content
+            delta.reasoning_content = None
+            if self.received.phase == "content" and thought:
+                # With a reasoning parser the continuation of the content arrives as reasoning.
+                delta.content, delta.reasoning = f"{thought}{delta.content or ''}", None
+            elif thought:
+                delta.reasoning = splice.feed(thought)
+            if delta.content:
+                delta.content = splice.feed(delta.content)
+            if choice.finish_reason and (held := splice.finish()):
+                delta.content = held + (delta.content or "")
+            news = news or bool(delta.content or delta.reasoning or delta.tool_calls or choice.finish_reason)
+        return news
