@@ -26,7 +26,7 @@ _KINDS = (
 _WORD = regex.compile(r"(?<=\s)(?=\S)|(?<=[^\p{L}\p{N}\s])|(?<=\p{Han}|\p{Hiragana}|\p{Katakana})")
 _GRAPHEME = regex.compile(r"\X")
 _PREPENDED = regex.compile(r"\p{Grapheme_Cluster_Break=Prepend}")
-_FENCE = regex.compile(r"^(?P<fence>```+|~~~+)[^\n]*\n(?s:.*?)(?:^(?P=fence)[ \t]*(?:\n|\Z)|\Z)", regex.MULTILINE)
+_FENCE = regex.compile(r"^(?P<fence>```+|~~~+)[^\n]*\n(?s:.*?)(?:^(?P=fence)[ \t]*\r?(?:\n|\Z)|\Z)", regex.MULTILINE)
 _HEADING = regex.compile(r"(?:^#{1,6}[ \t][^\n]*+\n\s*+)++\Z", regex.MULTILINE)
 _VISIBLE = regex.compile(r"\S")
 # Far enough back for the joiners of an emoji; whatever is longer is followed to its beginning.

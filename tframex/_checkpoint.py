@@ -9,6 +9,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = ["Checkpoint", "Row", "content_key"]
 
 T = TypeVar("T")
 
+_ATTEMPTS = 250
 _FORMAT = "tframex checkpoint 1"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -71,6 +73,19 @@ def content_key(*content: object) -> str:
     return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Switch to WAL, which SQLite does not wait for if another process does it at the same moment."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc) or attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 class Checkpoint:
     """The steps of one job. Its methods block for a moment; call them in a thread.
 
@@ -99,7 +114,12 @@ class Checkpoint:
     def _open(self, job: str) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            database.execute("PRAGMA journal_mode=WAL")
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables and not {"meta", "steps"} <= tables:
+                raise CheckpointError(
+                    f"{self.path} is a database of something else; give another file", path=str(self.path)
+                )
+            _write_ahead(database)
             # A power failure may cost the last steps, never the file; a killed process costs nothing.
             database.execute("PRAGMA synchronous=NORMAL")
             database.executescript(_SCHEMA)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from tframex._boundaries import Boundaries, grapheme_end
+from tframex._boundaries import Boundaries, grapheme_end, grapheme_start
 from tframex._checks import check_count
 from tframex._tally import Tally
 from tframex.errors import ChunkingError, ConfigurationError
@@ -126,6 +126,7 @@ class Chunker:
         """Where the next chunk begins if it is to repeat at most `limit` tokens of this one, and as many as words allow."""
         text, end = self.text, chunk.end
         earliest = max(chunk.start + 1, self._tally.reach(max(0, self._tally.until(end) - 2 * limit)))
+        earliest = grapheme_start(text, chunk.start, earliest)
         words = [position for position in self._boundaries.words(earliest, end) if position < end]
         first = bisect_left(words, True, key=lambda position: self._counter.count(text[position:end]) <= limit)
         return words[first] if first < len(words) else end

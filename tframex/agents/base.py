@@ -142,4 +142,11 @@ def check_prompt(prompt: object, name: str = "prompt") -> str:
     """Refuse an empty prompt."""
     if not isinstance(prompt, str) or not prompt.strip():
         raise ConfigurationError(f"{name} must be a non-empty string, not {prompt!r}")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as exc:
+        raise ConfigurationError(
+            f"{name} has half of a character at position {exc.start} (a lone surrogate), which cannot be sent; decode the "
+            "text it comes from with errors='replace'"
+        ) from exc
     return prompt

@@ -37,7 +37,7 @@ async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any]) 
     answer = answer_tokens(model, options) or 1
     size = sum(len(text_of(message)) for message in messages)
     # A character has at most 4 bytes, and a token at least one.
-    if 4 * size + 64 + 16 * len(messages) + answer <= _ALWAYS_FITS:
+    if 4 * size + 64 + 16 * len(messages) + answer <= min(_ALWAYS_FITS, model.context_window or _ALWAYS_FITS):
         return options
     window = await model.window()
     if window is None or model.counter.bound(messages) + answer <= window:

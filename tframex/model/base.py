@@ -88,6 +88,9 @@ class BaseModel(ABC):
         """Tokens that prompt and answer may have together, as far as it can be found out; None if it cannot."""
         return self.context_window
 
+    def _note_window(self, window: int) -> None:  # noqa: B027 - most models know theirs
+        """Learn the window from the refusal of a prompt that was too long."""
+
     async def _count_tokens(self, what: str | Messages) -> int | None:
         """Tokens of a text or a conversation, counted by whoever serves the model; None if nobody does."""
         return None

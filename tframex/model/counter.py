@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tframex._logging import get_logger
 from tframex._types import Messages
+from tframex.errors import ModelError
 from tframex.tokens import TokenCounter, default_counter, text_of
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ _MARGIN = 1.12
 # JSON takes 1.5 times as many tokens in a Qwen vocabulary as in cl100k.
 _UNKNOWN = 1.6
 _REMEMBERED = 16
+
+log = get_logger("tframex.model")
 
 
 class EndpointCounter:
@@ -96,7 +101,12 @@ class EndpointCounter:
             return self._counts[asked]
         counted = None
         if self._counts_exactly is not False:
-            counted = await self._model._count_tokens(messages)
+            try:
+                counted = await self._model._count_tokens(messages)
+            except ModelError as error:
+                # A server that is busy for a moment must not end a long run: an estimate will do once.
+                log.info("not counted", model=self._model.model_id, error=str(error))
+                return self.bound(messages)
             self._counts_exactly = counted is not None
             self.requests += counted is not None
         if counted is None:
@@ -111,7 +121,8 @@ class EndpointCounter:
         """How many tokens a text has: exactly if the endpoint counts for us, else an estimate."""
         counted = None
         if self._counts_exactly is not False:
-            counted = await self._model._count_tokens(text)
+            with suppress(ModelError):
+                counted = await self._model._count_tokens(text)
             self.requests += counted is not None
         return self.count(text) if counted is None else counted
 

@@ -309,6 +309,10 @@ class VLLMModel(BaseModel):
             await self._learn()
         return self.context_window or (self._served.window if self._served else None)
 
+    def _note_window(self, window: int) -> None:
+        if self.context_window is None:
+            self._served = Served(self._served.owner if self._served else "", window)
+
     async def _learn(self) -> Served:
         if self._served is None:
             connection = await self._connected()
@@ -318,6 +322,8 @@ class VLLMModel(BaseModel):
                 error = connection.endpoint.translate(exc)
                 if not isinstance(error, (ModelStatusError, ResponseFormatError)):
                     raise error from exc
+                if is_transient(error):
+                    return Served()  # Not now; the next question may be answered.
                 # It does not say. Whatever else is wrong the next request will show.
                 self._served = Served()
             self._abilities.learn_from_owner(self._served.owner)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -26,7 +26,8 @@ __all__ = ["Job"]
 # An unfinished answer is written down after so many pieces or seconds, whichever comes first: that is what a kill costs.
 _PIECES = 8
 _SAVE = 0.1
-_PLAN = "plan"
+
+T = TypeVar("T")
 
 log = get_logger("tframex.systems")
 
@@ -65,14 +66,16 @@ class Job:
         model.counter._restore(row.details.get("ratios", []))
         return row.start, row.end
 
-    async def plan(self) -> list[tuple[int, int]] | None:
-        """The parts that an earlier run had cut beforehand."""
-        row = await self._row(_PLAN)
-        return None if row is None else [(start, end) for start, end in row.details["parts"]]
-
-    async def keep_plan(self, parts: list[tuple[int, int]]) -> None:
-        """Write down the parts that were cut beforehand."""
-        await self._save(Row(_PLAN, "", 0, 0, True, "", 0, {"parts": parts}))
+    async def remember(self, name: str, decide: Callable[[], Awaitable[T]]) -> T:
+        """A decision that a continued run must not make again, since by then it may know more: a value for JSON."""
+        name = f"decision/{name}"
+        row = await self._row(name)
+        if row is not None:
+            value: T = row.details["value"]
+            return value
+        value = await decide()
+        await self._save(Row(name, "", 0, 0, True, "", 0, {"value": value}))
+        return value
 
     async def step(
         self,
@@ -167,7 +170,7 @@ class Job:
                 async for event in arriving:
                     if isinstance(event, Completion):
                         completion = event
-                    elif isinstance(event, Delta) and event.content:
+                    elif isinstance(event, Delta) and event.content and event.index == 0:
                         text.append(event.content)
                         pieces += 1
                         if pieces - saved >= _PIECES or time.monotonic() - saved_at >= _SAVE:
@@ -177,6 +180,8 @@ class Job:
         except ContextLengthError as error:
             if error.prompt_tokens:
                 model.counter.observe(messages, error.prompt_tokens)
+            if error.context_window:
+                model._note_window(error.context_window)
             raise
         finally:
             if completion is None and text:

@@ -108,7 +108,7 @@ class ChainOfAgents(LongTextSystem):
         return {**super()._settings(), **own}
 
     async def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
-        direct = await self._fits_whole(run)
+        direct = await job.remember("direct", partial(self._fits_whole, run))
         if direct is not None:
             prompt = self.prompts.direct.format(task=run.task, text=run.text)
             final = self._final(job, "answer", "answer", prompt, run, span=(0, len(run.text)), tokens=direct)
@@ -190,23 +190,23 @@ class ChainOfAgents(LongTextSystem):
 
     # -- other orders: parts that are cut beforehand --------------------------------------------------------------
 
-    async def _parts(self, run: Run, job: Job) -> list[tuple[Chunk, int]]:
+    async def _parts(self, run: Run, job: Job) -> list[Chunk]:
         """Parts that fit whatever the notes are, since their full share is left free."""
-        planned = await job.plan()
-        if planned is not None:
-            return [(Chunk(run.text[start:end], start, end, 0), 0) for start, end in planned]
+        spans = await job.remember("plan", partial(self._plan, run))
+        return [Chunk(run.text[start:end], start, end, 0) for start, end in spans]
+
+    async def _plan(self, run: Run) -> list[tuple[int, int]]:
         chunker = Chunker(run.text, counter=run.counter)
-        parts: list[tuple[Chunk, int]] = []
+        spans: list[tuple[int, int]] = []
         start = reached = 0
         while reached < len(run.text):
             build = partial(self._asked, run, "")
-            chunk, tokens = await run.reading.next(chunker, start, reached, run.writing + run.notes, build)
-            parts.append((chunk, tokens))
+            chunk, _ = await run.reading.next(chunker, start, reached, run.writing + run.notes, build)
+            spans.append((chunk.start, chunk.end))
             reached = chunk.end
             overlap = self._overlap(chunk.tokens)
             start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
-        await job.keep_plan([(chunk.start, chunk.end) for chunk, _ in parts])
-        return parts
+        return spans
 
     def _orders(self, count: int) -> list[list[int]]:
         forward = list(range(count))
@@ -219,7 +219,7 @@ class ChainOfAgents(LongTextSystem):
             orders.append(shuffled)
         return orders[: self.paths]
 
-    async def _one_path(self, run: Run, job: Job, parts: list[tuple[Chunk, int]], order: list[int], path: int) -> Step:
+    async def _one_path(self, run: Run, job: Job, parts: list[Chunk], order: list[int], path: int) -> Step:
         notes = await self._read_parts(run, job, parts, order, path)
         async with Closing(self._answer(run, job, notes, path)) as events:
             async for event in events:
@@ -227,11 +227,10 @@ class ChainOfAgents(LongTextSystem):
                     return event
         raise AssertionError("a step ends with itself")
 
-    async def _read_parts(self, run: Run, job: Job, parts: list[tuple[Chunk, int]], order: list[int], path: int) -> str:
+    async def _read_parts(self, run: Run, job: Job, parts: list[Chunk], order: list[int], path: int) -> str:
         notes = ""
         for number in order:
-            chunk, tokens = parts[number]
-            notes, enough = await self._read(run, job, f"{path}/{number}", path, notes, chunk, tokens)
+            notes, enough = await self._read(run, job, f"{path}/{number}", path, notes, parts[number], 0)
             if enough:
                 break
         return notes
@@ -260,13 +259,14 @@ class ChainOfAgents(LongTextSystem):
                     notes, enough = await self._read(run, job, f"{name}.{part}", path, notes, half, 0)
             return notes, enough
         written, enough = step.text, False
-        if self.stop_early and written.rstrip().endswith(_ENOUGH):
-            written, enough = written.rstrip().removesuffix(_ENOUGH).rstrip(), True
+        lines = written.rstrip().splitlines()
+        if self.stop_early and lines and lines[-1].strip() == _ENOUGH:
+            written, enough = "\n".join(lines[:-1]).rstrip(), True
         if not written:
             # A thought that took all the tokens, say. What earlier workers found must not be lost with it.
             log.warning("worker wrote no notes", system=self.system_id, step=name)
             return notes, enough
-        return await self._bounded(run, job, name, path, written, step), enough
+        return await self._bounded(run, job, name, path, written), enough
 
     def _asked(self, run: Run, notes: str, chunk: str) -> Any:
         task = run.task + _STOP_EARLY if self.stop_early else run.task

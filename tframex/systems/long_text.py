@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tframex._checkpoint import Checkpoint, content_key
 from tframex._checks import check_count
 from tframex._concurrency import Closing, map_bounded
 from tframex._progress import Progress, ProgressCallback
+from tframex._thinking import ThoughtFilter
 from tframex._types import Message
 from tframex.agents.base import check_parts, check_prompt
 from tframex.chunking import Chunk, check_budget, chunk_text
@@ -37,7 +39,22 @@ _SHARE = 8
 _SMALLEST = 32
 # What shapes the answer does not shape the notes.
 _ANSWER_ONLY = frozenset(
-    {"max_completion_tokens", "response_format", "structured_outputs", "stop", "n", "tools", "tool_choice", "logprobs"}
+    {
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "logprobs",
+        "max_completion_tokens",
+        "n",
+        "parallel_tool_calls",
+        "response_format",
+        "stop",
+        "structured_outputs",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+    }
 )
 
 
@@ -182,6 +199,8 @@ class LongTextSystem(BaseSystem):
             PartialFailureError: Some texts failed; `results` has the others, by their number as text.
         """
         check_prompt(initial_prompt, "initial_prompt")
+        if isinstance(long_texts, str):
+            raise ConfigurationError("long_texts must be a list of texts, not one text; for one, use run or complete")
         for number, text in enumerate(long_texts):
             check_prompt(text, f"long_texts[{number}]")
         places = anyio.Semaphore(self.max_concurrency)
@@ -239,21 +258,24 @@ class LongTextSystem(BaseSystem):
         task = check_prompt(task, "initial_prompt")
         text = check_prompt(text, "long_text")
         asked = self.worker.counter.requests + self.manager.counter.requests
-        run = await self._begin(task, text, options)
         file = None
         if checkpoint is not None:
             key = content_key(type(self).__name__, self._settings(), task, text, options)
             file = await anyio.to_thread.run_sync(Checkpoint, checkpoint, key)
         try:
             job = Job(self.system_id, file, places, progress)
+            run = await self._begin(task, text, job, options)
             answers: list[str] = []
             answer = ""
+            thoughts = ThoughtFilter()
             async with Closing(self._work(run, job, answers)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Step):
                         answer = piece.text
-                    else:
-                        yield piece
+                    elif said := thoughts.feed(piece):
+                        yield said
+            if said := thoughts.finish():
+                yield said
         finally:
             if file is not None:
                 file.close()
@@ -267,7 +289,7 @@ class LongTextSystem(BaseSystem):
             context_window=run.reading.window,
         )
 
-    async def _begin(self, task: str, text: str, options: dict[str, Any]) -> Run:
+    async def _begin(self, task: str, text: str, job: Job, options: dict[str, Any]) -> Run:
         window = await self.worker.window()
         final = await self.manager.window() if self.manager is not self.worker else window
         smallest = min(window or 8192, final or 8192)
@@ -275,7 +297,7 @@ class LongTextSystem(BaseSystem):
         if window is not None or final is not None:
             # Two notes and what is written about them must fit into one request.
             notes = max(1, min(notes, smallest // 4))
-        answer = self._answer_tokens(task, notes, final, options)
+        answer = await job.remember("answer", partial(self._answer_tokens, task, notes, final, options))
         worker_options = {name: value for name, value in options.items() if name not in _ANSWER_ONLY}
         # A little more than their share: notes that run over it are condensed, not cut off.
         worker_options["max_tokens"] = writing = notes + notes // 4
@@ -296,7 +318,7 @@ class LongTextSystem(BaseSystem):
             counter=counter,
         )
 
-    def _answer_tokens(self, task: str, notes: int, window: int | None, options: dict[str, Any]) -> int:
+    async def _answer_tokens(self, task: str, notes: int, window: int | None, options: dict[str, Any]) -> int:
         """Tokens the answer may have: what was asked for or, if nobody asked, what the window leaves."""
         answer = answer_tokens(self.manager, options) or _DEFAULT_ANSWER
         if window is None:
@@ -316,10 +338,16 @@ class LongTextSystem(BaseSystem):
     ) -> AsyncGenerator[str | Step, None]:
         """A step of the manager's, whose answer gets what the window leaves."""
         messages = user(prompt)
-        options = await fitted(self.manager, messages, run.manager_options)
+        changed = await job.remember(f"{name}/options", partial(self._final_options, messages, run))
+        options = {**run.manager_options, **changed}
         async with Closing(job.stream(name, kind, self.manager, messages, options, **details)) as events:
             async for event in events:
                 yield event
+
+    async def _final_options(self, messages: list[Message], run: Run) -> dict[str, Any]:
+        """What fitting has changed of the manager's options."""
+        options = await fitted(self.manager, messages, run.manager_options)
+        return {name: value for name, value in options.items() if run.manager_options.get(name) != value}
 
     @abstractmethod
     def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
@@ -333,7 +361,7 @@ class LongTextSystem(BaseSystem):
             "chunk_overlap": self.chunk_overlap,
             "max_notes": self.max_notes,
             "prompts": repr(self.prompts),
-            "counter": repr(self._counter),
+            "counter": getattr(self._counter, "name", type(self._counter).__qualname__),
         }
 
     def _overlap(self, tokens: int) -> int:
@@ -347,34 +375,36 @@ class LongTextSystem(BaseSystem):
         tokens = run.counter.count(chunk.text)
         if tokens < _SMALLEST:
             raise error
-        run.reading.window = run.reading.window or error.context_window
+        if run.reading.window is None and error.context_window is not None:
+            run.learn_window(error.context_window)
         return [
             Chunk(half.text, chunk.start + half.start, chunk.start + half.end, half.tokens)
             for half in chunk_text(chunk.text, tokens // 2 + 1, counter=run.counter)
         ]
 
-    async def _bounded(self, run: Run, job: Job, name: str, path: int, notes: str, step: Step | None = None) -> str:
-        """Notes that stay within their share: condensed by the model, and cut if even that is too long.
-
-        `step` has written them: nobody counts its tokens better than the server that generated them.
-        """
-        rate = self._rate(run, notes, step)
-        if run.counter.count(notes) * rate <= run.notes:
+    async def _bounded(self, run: Run, job: Job, name: str, path: int, notes: str) -> str:
+        """Notes that stay within their share: condensed by the model, and cut if even that is too long."""
+        tokens = await self._tokens(run, job, f"{name}/notes", notes)
+        if tokens <= run.notes:
             return notes
         # A model that knows no limit may have written more than the request to condense it can hold.
-        notes = beginning(notes, max(1, int(2 * run.notes / rate)), run.counter)
+        notes = self._cut(run, notes, tokens, 2 * run.notes)
         messages = user(self.prompts.condense.format(task=run.task, notes=notes))
-        shorter = await job.step(f"{name}/condense", "condense", self.worker, messages, run.worker_options, path=path)
-        rate = self._rate(run, shorter.text, shorter) if shorter.text else rate
-        return beginning(shorter.text or notes, max(1, int(run.notes / rate)), run.counter)
+        step = await job.step(f"{name}/condense", "condense", self.worker, messages, run.worker_options, path=path)
+        shorter = step.text or notes
+        return self._cut(run, shorter, await self._tokens(run, job, f"{name}/condensed", shorter), run.notes)
 
-    def _rate(self, run: Run, text: str, step: Step | None) -> float:
-        """Tokens of the served model for each one of the counter's, in this very text."""
-        usage = step.usage if step is not None else None
-        if usage is None or usage.estimated or not usage.completion_tokens:
-            return max(self.worker.counter.ratio, 1e-3)
-        # One of them is the end of the message.
-        return max(1, usage.completion_tokens - 1) / max(1, run.counter.count(text))
+    async def _tokens(self, run: Run, job: Job, name: str, notes: str) -> int:
+        """Tokens of notes, as the served model counts them; where they cannot be too many, nobody is asked."""
+        size = len(notes.encode("utf-8", "surrogatepass"))
+        return size if size <= run.notes else await job.remember(name, lambda: self.worker.counter.measure_text(notes))
+
+    @staticmethod
+    def _cut(run: Run, notes: str, tokens: int, limit: int) -> str:
+        """As much of the notes as has at most `limit` of their `tokens`."""
+        if tokens <= limit:
+            return notes
+        return beginning(notes, max(1, int(run.counter.count(notes) * limit / tokens * 0.95)), run.counter)
 
 
 def beginning(text: str, tokens: int, counter: TokenCounter) -> str:
@@ -417,6 +447,16 @@ class Run:
         self.reading = reading
         self.answering = answering
         self.counter = counter
+
+    def learn_window(self, window: int) -> None:
+        """Make do with a window that was learned from the endpoint's refusal."""
+        self.reading.window = self.answering.window = window
+        self.notes = max(1, min(self.notes, window // _SHARE))
+        self.writing = self.notes + self.notes // 4
+        self.worker_options["max_tokens"] = self.writing
+        self.answer = min(self.answer, window // 2)
+        if isinstance(self.manager_options.get("max_tokens"), int):
+            self.manager_options["max_tokens"] = self.answer
 
 
 def user(prompt: str) -> list[Message]:

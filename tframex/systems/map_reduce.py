@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from tframex._concurrency import Closing, map_bounded
@@ -35,8 +36,9 @@ class MapReduceSystem(LongTextSystem):
         notes = first + await map_bounded(lambda part: self._read(run, job, *part), parts, self.max_concurrency)
         notes = [note for note in notes if note]
         level = 0
-        while len(notes) > 1 and not await self._fits(run, notes):
-            groups = await self._groups(run, notes)
+        while sizes := await job.remember(f"groups/{level}", partial(self._sizes, run, notes)):
+            following = iter(notes)
+            groups = [list(islice(following, size)) for size in sizes]
             job.planned = len(job.steps) + len(groups) + 1
             named = [(f"collapse/{level}/{number}", group) for number, group in enumerate(groups)]
             notes = await map_bounded(lambda work: self._collapse(run, job, *work), named, self.max_concurrency)
@@ -48,29 +50,26 @@ class MapReduceSystem(LongTextSystem):
 
     async def _parts(self, run: Run, job: Job) -> tuple[list[str], list[tuple[str, Chunk, int]]]:
         """The parts, each with the name of its step and the tokens of its request; and notes that were taken on the way."""
-        planned = await job.plan()
-        if planned is not None:
-            return [], [
-                (f"read/{number}", Chunk(run.text[start:end], start, end, 0), 0)
-                for number, (start, end) in enumerate(planned)
-            ]
-        chunker = Chunker(run.text, counter=run.counter)
         notes: list[str] = []
-        parts: list[tuple[str, Chunk, int]] = []
+        spans = await job.remember("plan", partial(self._plan, run, job, notes))
+        parts = [(f"read/{n}", Chunk(run.text[start:end], start, end, 0), 0) for n, (start, end) in enumerate(spans)]
+        return notes, parts[len(notes) :]
+
+    async def _plan(self, run: Run, job: Job, notes: list[str]) -> list[tuple[int, int]]:
+        chunker = Chunker(run.text, counter=run.counter)
+        spans: list[tuple[int, int]] = []
         start = reached = 0
         while reached < len(run.text):
-            name = f"read/{len(parts)}"
             build = partial(self._asked, run)
             chunk, tokens = await run.reading.next(chunker, start, reached, run.writing, build)
-            if not parts and run.reading.window is not None and not self.worker.counter.knows:
+            if not spans and run.reading.window is not None and not self.worker.counter.knows:
                 # Nobody counts for us: the first answer says how much more the next request can hold.
-                notes.append(await self._read(run, job, name, chunk, tokens))
-            parts.append((name, chunk, tokens))
+                notes.append(await self._read(run, job, "read/0", chunk, tokens))
+            spans.append((chunk.start, chunk.end))
             reached = chunk.end
             overlap = self._overlap(chunk.tokens)
             start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
-        await job.keep_plan([(chunk.start, chunk.end) for _, chunk, _ in parts])
-        return notes, parts[len(notes) :]
+        return spans
 
     async def _read(self, run: Run, job: Job, name: str, chunk: Chunk, tokens: int) -> str:
         try:
@@ -87,7 +86,7 @@ class MapReduceSystem(LongTextSystem):
             halves = self._halves(run, chunk, error)
             read = [await self._read(run, job, f"{name}.{part}", half, 0) for part, half in enumerate(halves)]
             return await self._bounded(run, job, name, 0, _joined([notes for notes in read if notes]))
-        return await self._bounded(run, job, name, 0, step.text, step)
+        return await self._bounded(run, job, name, 0, step.text)
 
     async def _collapse(self, run: Run, job: Job, name: str, group: list[str]) -> str:
         if len(group) == 1:
@@ -104,7 +103,7 @@ class MapReduceSystem(LongTextSystem):
             ]
             room = run.counter.count(_joined(halves)) // 2 + 1
             return beginning(_joined(halves), room, run.counter)
-        return await self._bounded(run, job, name, 0, step.text or group[0], step if step.text else None)
+        return await self._bounded(run, job, name, 0, step.text or group[0])
 
     def _asked(self, run: Run, chunk: str) -> Any:
         return user(self.prompts.worker.format(task=run.task, notes=_NOTHING, chunk=chunk))
@@ -118,8 +117,10 @@ class MapReduceSystem(LongTextSystem):
             await self.manager.counter.measure(messages) <= window - run.answer
         )
 
-    async def _groups(self, run: Run, notes: list[str]) -> list[list[str]]:
-        """Neighbours that fit into one request together, two of them at least."""
+    async def _sizes(self, run: Run, notes: list[str]) -> list[int]:
+        """How many neighbours are joined in one request each, two of them at least; nothing if all fit the manager's."""
+        if len(notes) < 2 or await self._fits(run, notes):
+            return []
         window = run.reading.window
         groups: list[list[str]] = [[]]
         for note in notes:
@@ -129,7 +130,7 @@ class MapReduceSystem(LongTextSystem):
                 groups[-1] = candidate
             else:
                 groups.append([note])
-        return groups
+        return [len(group) for group in groups]
 
     async def _fits_worker(self, run: Run, group: list[str], window: int | None) -> bool:
         if window is None:

@@ -18,6 +18,8 @@ _LEAST_WORDS = 4
 # The share of a sentence's words that its passage has in the same order.
 _NEAR = 0.6
 _COMMON = 50
+# A longer sentence is looked for by its beginning: comparing takes quadratic time.
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _source(
     places: dict[tuple[str, ...], list[int]],
     spans: list[tuple[int, int]],
 ) -> Source:
-    asked = [match.group().casefold() for match in _WORD.finditer(sentence)]
+    asked = [match.group().casefold() for match in _WORD.finditer(sentence)][:_LONGEST]
     best: tuple[float, int, int] = (0.0, 0, 0)
     if len(asked) >= _LEAST_WORDS:
         # Where the sentence would begin if each of its shingles stood where it stands in the text.
