@@ -27,19 +27,12 @@ T = TypeVar("T")
 
 _ATTEMPTS = 250
 _FORMAT = "tframex checkpoint 1"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS steps (
-    name TEXT PRIMARY KEY,
-    key TEXT NOT NULL,
-    start INTEGER NOT NULL,
-    "end" INTEGER NOT NULL,
-    done INTEGER NOT NULL,
-    text TEXT NOT NULL,
-    tokens INTEGER NOT NULL,
-    details TEXT NOT NULL
-) WITHOUT ROWID;
-"""
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS steps (name TEXT PRIMARY KEY, key TEXT NOT NULL, start INTEGER NOT NULL, "
+    '"end" INTEGER NOT NULL, done INTEGER NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL, '
+    "details TEXT NOT NULL) WITHOUT ROWID",
+)
 
 
 @dataclass(frozen=True)
@@ -122,8 +115,12 @@ class Checkpoint:
             _write_ahead(database)
             # A power failure may cost the last steps, never the file; a killed process costs nothing.
             database.execute("PRAGMA synchronous=NORMAL")
-            database.executescript(_SCHEMA)
+            # Another process may be making the same file.
+            database.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                database.execute(statement)
             database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", [("format", _FORMAT), ("job", job)])
+            database.execute("COMMIT")
             meta = dict(database.execute("SELECT name, value FROM meta"))
             if meta.get("format") != _FORMAT:
                 raise CheckpointError(

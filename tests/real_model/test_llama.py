@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psutil
 import pytest
 
@@ -187,3 +188,24 @@ def test_a_stop_with_an_open_stream_is_prompt() -> None:
         assert time.monotonic() - started < 5
         with pytest.raises(ModelError):
             list(pieces)
+
+
+def test_a_chain_fits_the_window_of_the_real_model_and_reads_it_twice(
+    colour: Colour, local_server: LocalServer
+) -> None:
+    """The sizes of its parts follow from llama.cpp's own counts."""
+    sentences = [f"On day {day} the keeper counted {day * 7} ships, and wrote it down." for day in range(60)]
+
+    async def body() -> None:
+        async with model_of(local_server, colour, context_window=700) as model:
+            system = colour.make(ChainOfAgents("chain", colour.original(model), max_notes=40, paths=2))
+            result = await system.complete("What did the keeper do?", " ".join(sentences), **GREEDY)
+        read = [step for step in result.steps if step.kind == "chunk"]
+        assert len(read) >= 4
+        assert {step.path for step in read} == {0, 1}
+        assert all(step.prompt_tokens + step.max_tokens <= 500 for step in result.steps)
+        assert all(step.usage and step.usage.prompt_tokens == step.prompt_tokens for step in read)
+        assert len(result.answers) == 2
+        assert 0 < result.counting_requests < 4 * len(result.steps)
+
+    anyio.run(body)

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.conftest import Colour
@@ -97,8 +98,8 @@ def test_a_run_goes_on_inside_the_step_it_was_broken_off_in(colour: Colour, tmp_
 @pytest.mark.no_cover
 def test_a_killed_run_gives_the_same_answer_for_hardly_more_tokens() -> None:
     """`make soak` kills a hundred times."""
-    figures = kill(2, seed=3)
-    assert figures.kills == 2
+    figures = kill(1, seed=3)
+    assert figures.kills == 1
     assert max(figures.ratios) < 1.2
 
 
@@ -181,3 +182,70 @@ def test_two_runs_on_one_checkpoint_do_not_harm_it(tmp_path: Path) -> None:
 def test_equal_content_has_equal_keys() -> None:
     assert content_key({"a": 1, "b": [2]}, "x") == content_key({"b": [2], "a": 1}, "x")
     assert content_key("ab", "c") != content_key("a", "bc")
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "openai"])
+@pytest.mark.parametrize(
+    ("kind", "settings"), [(ChainOfAgents, {}), (ChainOfAgents, {"paths": 3}), (MapReduceSystem, {})], ids=str
+)
+def test_a_finished_job_costs_nothing_in_a_new_process_either(
+    tmp_path: Path, dialect: Any, kind: Any, settings: dict[str, Any]
+) -> None:
+    """A new model has learned nothing about its endpoint, which must not change what is asked."""
+
+    def say(body: Any) -> str:
+        prompt = body["messages"][-1]["content"]
+        return f"{len(prompt)} characters " * (8 + len(prompt) % 50)
+
+    def run() -> tuple[str, int]:
+        with sync.VLLMModel("fake", server.url, "k", context_window=1200) as model:
+            system = getattr(sync, kind.__name__)("c", model, max_notes=120, **settings)
+            before = len(server.completions())
+            return system.run("What?", TEXT * 3, checkpoint=tmp_path / "job"), len(server.completions()) - before
+
+    with FakeVLLM(say, dialect=dialect, context_window=1200) as server:
+        first, asked = run()
+        assert asked > 4
+        assert run() == (first, 0)
+
+
+def test_a_run_that_is_broken_off_again_and_again_ends_with_the_same_answer(tmp_path: Path) -> None:
+    """Cancelled every few tokens, with notes that must be condensed."""
+
+    def say(body: Any) -> str:
+        prompt = body["messages"][-1]["content"]
+        return f"{len(prompt)} characters " * (8 + len(prompt) % 50)
+
+    async def run(seconds: float, path: Path) -> str | None:
+        async with VLLMModel("fake", server.url, "k") as model:
+            with anyio.move_on_after(seconds):
+                return await ChainOfAgents("c", model, max_notes=100).run("What?", TEXT, checkpoint=path)
+        return None
+
+    with FakeVLLM(say, context_window=1200, delay=0.001) as server:
+        whole = anyio.run(run, 60, tmp_path / "whole")
+        tokens = server.tokens
+        broken = None
+        for _ in range(60):
+            broken = broken or anyio.run(run, 0.35, tmp_path / "broken")
+        assert broken == whole
+        assert server.tokens - tokens <= 1.2 * tokens
+
+
+def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "diary"
+    database = sqlite3.connect(path)
+    database.execute("CREATE TABLE diary (day TEXT)")
+    database.commit()
+    with pytest.raises(CheckpointError, match="a database of something else"):
+        Checkpoint(path, "job")
+    assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("diary",)]
+    database.close()
+
+
+def test_a_new_checkpoint_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            path = tmp_path / str(number)
+            for checkpoint in pool.map(lambda _, path=path: Checkpoint(path, "job"), range(8)):
+                checkpoint.close()

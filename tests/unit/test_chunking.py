@@ -192,6 +192,19 @@ def test_fenced_code_stays_whole_where_it_fits() -> None:
         assert sum(chunk.text.count("```") % 2 for chunk in check(text, size, 0, default_counter())) == 0
 
 
+def test_fences_may_end_their_lines_as_on_windows() -> None:
+    code = "```py\r\n" + "".join(f"value_{number} = {number}\r\n\r\n" for number in range(8)) + "```\r\n"
+    text = ("Some words before it. " * 6 + "\r\n\r\n" + code) * 5
+    assert sum(chunk.text.count("```") % 2 for chunk in check(text, 150, 0, default_counter())) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "overlap"), [("\U0001f1e9\U0001f1ea" * 4, 20, 10), (f"{FAMILY}I'm " * 3, 24, 9)]
+)
+def test_an_overlap_begins_between_characters(text: str, size: int, overlap: int) -> None:
+    check(text, size, overlap, default_counter())
+
+
 def test_code_that_is_larger_than_a_chunk_is_cut_between_lines() -> None:
     code = "```python\n" + "".join(f"value_{number} = {number}\n" for number in range(100)) + "```\n"
     chunks = check(code, 100, 0, default_counter())

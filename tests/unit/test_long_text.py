@@ -324,3 +324,84 @@ def test_a_system_of_your_own_shares_all_that(tmp_path: Path) -> None:
     assert anyio.run(lambda: system.run("How many?", TEXT, checkpoint=tmp_path / "job")) == "60 names!"
     assert isinstance(system, LongTextSystem)
     assert sync.blocking(system).run("How many?", TEXT) == "60 names!"
+
+
+# -- odd models and endpoints ----------------------------------------------------------------------------------------
+
+
+def test_not_enough_is_not_enough() -> None:
+    model = ScriptedModel(lambda m: "NOT ENOUGH" if m[-1]["content"].endswith("Notes:") else "done")
+    sync.ChainOfAgents("c", sync.blocking(model), chunk_size=300, stop_early=True).run("Which?", TEXT)
+    assert len(model.calls) > 2
+
+
+def test_one_text_is_not_a_list_of_texts() -> None:
+    with pytest.raises(ConfigurationError, match="for one, use run or complete"):
+        sync.MapReduceSystem("m", sync.blocking(ScriptedModel("x"))).run_many("q", "hello")
+
+
+def test_half_a_character_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(ConfigurationError, match=r"long_text has half of a character at position 3"):
+        sync.ChainOfAgents("c", sync.blocking(ScriptedModel("x"))).run("q", "bad\ud83d text")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("<think>hm</think>\n\nThe answer. ", "The answer."),
+        ("The <think> answer.\n", "The <think> answer."),
+        ("<thi", "<thi"),
+        ("  \n", ""),
+    ],
+)
+def test_a_streamed_answer_is_the_one_that_is_returned(colour: Colour, said: str, expected: str) -> None:
+    async def body() -> None:
+        system = colour.make(ChainOfAgents("c", ScriptedModel(said)))
+        assert "".join([piece async for piece in system.stream("q", "text")]) == expected
+        if "<think> " not in said:
+            assert await system.run("q", "text") == expected
+
+    colour.run(body)
+
+
+def test_with_several_choices_the_first_is_the_answer(colour: Colour) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            system = colour.make(ChainOfAgents("c", colour.original(model)))
+            assert "".join([piece async for piece in system.stream("q", "text", n=2)]) == "one two"
+
+    with FakeVLLM("one two") as server:
+        colour.run(body)
+
+
+@pytest.mark.parametrize("kind", [ChainOfAgents, MapReduceSystem])
+def test_a_window_nobody_told_is_learned_from_the_first_refusal(kind: Any) -> None:
+    """Without a window the notes were planned for a larger model."""
+
+    def say(body: Mapping[str, Any]) -> str:
+        return "note " * 400 if body["messages"][-1]["content"].endswith("Notes:") else "done"
+
+    with (
+        FakeVLLM(say, dialect="openai", context_window=1500) as server,
+        sync.VLLMModel("fake", server.url, "k") as model,
+    ):
+        result = getattr(sync, kind.__name__)("c", model).complete("What?", TEXT * 8)
+        assert result.text == "done"
+        assert result.context_window == model.window() == 1500
+        assert sum(record.tokens == 0 for record in server.completions()) < 4
+
+
+def test_a_server_that_cannot_count_for_a_moment_does_not_end_the_run() -> None:
+    class Busy(FakeVLLM):
+        lookups = 0
+
+        def _lookup(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            self.lookups += 1
+            busy = self.lookups in (1, 4) if path == "/v1/models" else path == "/tokenize"
+            return (503, {"error": {"message": "busy"}}) if busy else super()._lookup(path, body)
+
+    with Busy("said", context_window=1500) as server, sync.VLLMModel("fake", server.url, "k") as model:
+        assert model.window() is None
+        assert model.window() == 1500
+        assert sync.ChainOfAgents("c", model).run("What?", TEXT * 5, max_tokens=100) == "said"
+        assert sum(record.path == "/tokenize" for record in server.requests) == 3

@@ -90,7 +90,7 @@ class Lookup:
 
     @staticmethod
     def _options() -> Any:
-        return {"max_retries": 1, "timeout": _SECONDS}
+        return {"max_retries": 0, "timeout": _SECONDS}
 
 
 def _json(response: httpx2.Response) -> dict[str, Any]:

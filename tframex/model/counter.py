@@ -27,6 +27,8 @@ _MARGIN = 1.12
 # JSON takes 1.5 times as many tokens in a Qwen vocabulary as in cl100k.
 _UNKNOWN = 1.6
 _REMEMBERED = 16
+# After so many failures in a row the endpoint is not asked any more.
+_PATIENCE = 3
 
 log = get_logger("tframex.model")
 
@@ -54,6 +56,7 @@ class EndpointCounter:
         self._counts: dict[str, int] = {}
         self._counts_exactly: bool | None = None
         self._silent = False
+        self._failures = 0
         self.requests = 0
 
     @property
@@ -106,7 +109,11 @@ class EndpointCounter:
             except ModelError as error:
                 # A server that is busy for a moment must not end a long run: an estimate will do once.
                 log.info("not counted", model=self._model.model_id, error=str(error))
+                self._failures += 1
+                if self._failures == _PATIENCE:
+                    self._counts_exactly = False
                 return self.bound(messages)
+            self._failures = 0
             self._counts_exactly = counted is not None
             self.requests += counted is not None
         if counted is None:

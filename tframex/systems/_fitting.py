@@ -78,7 +78,7 @@ class Fitting:
                 breaks = size
             # Texts are uneven: where the aim leaves what is known to fit or to break, the middle is next.
             if not fits < aim < (breaks or aim + 1):
-                aim = (fits + breaks) // 2 if breaks else fits + 1
+                aim = (fits + breaks) // 2 if breaks else fits + fits // 8 + 1
             size = self._capped(aim)
             if size <= fits or size == breaks:
                 break

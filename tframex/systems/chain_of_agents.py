@@ -134,7 +134,8 @@ class ChainOfAgents(LongTextSystem):
                     yield chosen.text
                     yield chosen
                     return
-                final = self._final(job, "judge", "judge", self._judged(run, answers), run, path=len(orders))
+                share = await job.remember("judge/share", partial(self._share, run, len(answers)))
+                final = self._final(job, "judge", "judge", self._judged(run, answers, share), run, path=len(orders))
         async with Closing(final) as events:
             async for event in events:
                 yield event
@@ -276,12 +277,16 @@ class ChainOfAgents(LongTextSystem):
         prompt = self.prompts.manager.format(task=run.task, notes=notes or _NOTHING)
         return self._final(job, f"{path}/answer", "answer", prompt, run, path=path)
 
-    def _judged(self, run: Run, answers: list[str]) -> str:
+    async def _share(self, run: Run, answers: int) -> int | None:
+        """Tokens that each answer may have in the judge's prompt: long ones share what the window leaves."""
         window = run.answering.window
-        if window is not None:
-            # Long answers share what the window leaves; their beginnings say what they are.
-            share = int((window - run.answer) * 0.7 / len(answers) / max(self.manager.counter.ratio, 1e-3))
-            answers = [beginning(answer, max(1, share), run.counter) for answer in answers]
+        if window is None:
+            return None
+        return max(1, int((window - run.answer) * 0.7 / answers / max(self.manager.counter.ratio, 1e-3)))
+
+    def _judged(self, run: Run, answers: list[str], share: int | None) -> str:
+        if share is not None:
+            answers = [beginning(answer, share, run.counter) for answer in answers]
         listed = "\n\n".join(f"Answer {number}:\n{answer}" for number, answer in enumerate(answers, start=1))
         return self.prompts.judge.format(task=run.task, answers=listed)
 
