@@ -10,7 +10,7 @@ from typing_extensions import assert_type
 from tframex import sync
 from tframex.agents import BaseAgent, BasicAgent, ContextAgent
 from tframex.model import BaseModel, Completion, Delta, Usage, VLLMModel
-from tframex.systems import ChainOfAgents, MultiCallSystem
+from tframex.systems import ChainOfAgents, LongTextResult, MapReduceSystem, MultiCallSystem, Source
 
 
 async def asynchronous(model: VLLMModel, agent: BasicAgent) -> None:
@@ -24,6 +24,14 @@ async def asynchronous(model: VLLMModel, agent: BasicAgent) -> None:
     assert_type(await agent.stream_to_file("hi", "out.txt"), Completion)
     assert_type(await ChainOfAgents("c", model).run("q", "text"), str)
     assert_type(await MultiCallSystem("m", model).run("q", 3), dict[str, str])
+    chain = ChainOfAgents("c", model, paths=2, decide="vote")
+    assert_type(chain.stream("q", "text"), AsyncGenerator[str, None])
+    result = await chain.complete("q", "text", checkpoint="job.sqlite")
+    assert_type(result, LongTextResult)
+    assert_type(result.sources, tuple[Source, ...])
+    assert_type(await MapReduceSystem("m", model).run_many("q", ["one", "two"]), list[LongTextResult])
+    assert_type(await model.window(), int | None)
+    assert_type(await model.counter.measure(messages), int)
     async with VLLMModel.from_env() as other:
         assert_type(other, VLLMModel)
 
@@ -34,6 +42,9 @@ def synchronous(model: sync.VLLMModel) -> None:
     assert_type(model.call_stream(messages), Generator[str, None, None])
     assert_type(sync.ContextAgent("a", model, "context").run("hi"), str)
     assert_type(sync.MultiCallSystem("m", model).run("q", 3), dict[str, str])
+    assert_type(sync.ChainOfAgents("c", model).complete("q", "text"), LongTextResult)
+    assert_type(sync.MapReduceSystem("c", model).stream("q", "text"), Generator[str, None, None])
+    assert_type(model.counter, sync.EndpointCounter)
     with sync.VLLMModel.local() as local:
         assert_type(local, sync.VLLMModel)
 
