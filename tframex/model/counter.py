@@ -85,14 +85,15 @@ class EndpointCounter:
     def bound(self, messages: Messages) -> int:
         """Tokens that a conversation hardly exceeds.
 
-        Before the first answer, and where `measure` can say it exactly: its bytes, the most that a byte-level tokenizer can
-        make of a text. Afterwards the highest ratio that was seen lately and a margin (if the answer told nothing, a ratio
-        that no common vocabulary exceeds); digits count one each, since other vocabularies do not group them.
+        Before the first answer, and where `measure` can say it exactly or has not been asked yet: its bytes, the most that a
+        byte-level tokenizer can make of a text. Afterwards the highest ratio that was seen lately and a margin (if the
+        answer told nothing, a ratio that no common vocabulary exceeds); digits count one each, since other vocabularies do
+        not group them.
         """
         texts = [text_of(message) for message in messages]
         most = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _PER_CHAT + _PER_MESSAGE * len(texts)
         digits = sum(len(_DIGIT.findall(text)) for text in texts)
-        if self.exact or (not self._ratios and not self._silent):
+        if self._counts_exactly is not False or (not self._ratios and not self._silent):
             return most
         ratio = max(self._ratios) * _MARGIN if self._ratios else _UNKNOWN
         return min(most, math.ceil(self._estimator().count_messages(messages) * ratio + digits * 2 / 3))
