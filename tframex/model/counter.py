@@ -85,8 +85,8 @@ class EndpointCounter:
     def bound(self, messages: Messages) -> int:
         """Tokens that a conversation hardly exceeds.
 
-        Before the first answer, and where `measure` can say it exactly or has not been asked yet: its bytes, the most that a
-        byte-level tokenizer can make of a text. Afterwards the highest ratio that was seen lately and a margin (if the
+        Before the first answer, and where `measure` can say it exactly or has not been asked yet: its bytes, the most that
+        a byte-level tokenizer can make of a text. Afterwards the highest ratio that was seen lately and a margin (if the
         answer told nothing, a ratio that no common vocabulary exceeds); digits count one each, since other vocabularies do
         not group them.
         """

@@ -15,7 +15,9 @@ from tframex.chunking import Chunk, Chunker
 from tframex.errors import ConfigurationError, ContextLengthError
 from tframex.model.base import BaseModel
 from tframex.systems._job import Job
-from tframex.systems.long_text import LongTextSystem, Run, beginning, user
+from tframex.systems._notes import bounded, halves
+from tframex.systems._run import Run, beginning, user
+from tframex.systems.long_text import LongTextSystem
 from tframex.systems.prompts import LongTextPrompts
 from tframex.systems.record import Step
 from tframex.tokens import TokenCounter
@@ -255,7 +257,7 @@ class ChainOfAgents(LongTextSystem):
             )
         except ContextLengthError as error:
             enough = False
-            for part, half in enumerate(self._halves(run, chunk, error)):
+            for part, half in enumerate(halves(run, chunk, error)):
                 if not enough:
                     notes, enough = await self._read(run, job, f"{name}.{part}", path, notes, half, 0)
             return notes, enough
@@ -267,7 +269,7 @@ class ChainOfAgents(LongTextSystem):
             # A thought that took all the tokens, say. What earlier workers found must not be lost with it.
             log.warning("worker wrote no notes", system=self.system_id, step=name)
             return notes, enough
-        return await self._bounded(run, job, name, path, written), enough
+        return await bounded(run, job, name, path, written), enough
 
     def _asked(self, run: Run, notes: str, chunk: str) -> Any:
         task = run.task + _STOP_EARLY if self.stop_early else run.task

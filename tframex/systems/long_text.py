@@ -18,12 +18,13 @@ from tframex._progress import Progress, ProgressCallback
 from tframex._thinking import ThoughtFilter
 from tframex._types import Message
 from tframex.agents.base import check_parts, check_prompt
-from tframex.chunking import Chunk, check_budget, chunk_text
-from tframex.errors import ChunkingError, ConfigurationError, ContextLengthError, PartialFailureError, TFrameXError
+from tframex.chunking import check_budget
+from tframex.errors import ChunkingError, ConfigurationError, PartialFailureError, TFrameXError
 from tframex.model._fit import answer_tokens, fitted
 from tframex.model.base import BaseModel
 from tframex.systems._fitting import Fitting
 from tframex.systems._job import Job
+from tframex.systems._run import NOTES_SHARE, Run, user
 from tframex.systems.base import BaseSystem
 from tframex.systems.prompts import LongTextPrompts
 from tframex.systems.record import LongTextResult, Step
@@ -33,10 +34,6 @@ from tframex.tokens import TokenCounter, default_counter
 __all__ = ["LongTextSystem"]
 
 _DEFAULT_ANSWER = 1024
-# The share of the window that an answer or notes take where nobody has said how long they may be.
-_SHARE = 8
-# A part that the endpoint refuses is read in halves, down to this many tokens.
-_SMALLEST = 32
 # What shapes the answer does not shape the notes.
 _ANSWER_ONLY = frozenset(
     {
@@ -293,7 +290,7 @@ class LongTextSystem(BaseSystem):
         window = await self.worker.window()
         final = await self.manager.window() if self.manager is not self.worker else window
         smallest = min(window or 8192, final or 8192)
-        notes = self.max_notes or min(answer_tokens(self.worker, options) or _DEFAULT_ANSWER, smallest // _SHARE)
+        notes = self.max_notes or min(answer_tokens(self.worker, options) or _DEFAULT_ANSWER, smallest // NOTES_SHARE)
         if window is not None or final is not None:
             # Two notes and what is written about them must fit into one request.
             notes = max(1, min(notes, smallest // 4))
@@ -308,6 +305,8 @@ class LongTextSystem(BaseSystem):
         return Run(
             task=task,
             text=text,
+            worker=self.worker,
+            prompts=self.prompts,
             notes=notes,
             writing=writing,
             answer=answer,
@@ -368,97 +367,3 @@ class LongTextSystem(BaseSystem):
         if self.chunk_overlap is None:
             return min(100, tokens // 4)
         return min(self.chunk_overlap, tokens // 2)
-
-    @staticmethod
-    def _halves(run: Run, chunk: Chunk, error: ContextLengthError) -> list[Chunk]:
-        """What to read instead of a part that the endpoint refused, since it counts otherwise than estimated."""
-        tokens = run.counter.count(chunk.text)
-        if tokens < _SMALLEST:
-            raise error
-        if run.reading.window is None and error.context_window is not None:
-            run.learn_window(error.context_window)
-        return [
-            Chunk(half.text, chunk.start + half.start, chunk.start + half.end, half.tokens)
-            for half in chunk_text(chunk.text, tokens // 2 + 1, counter=run.counter)
-        ]
-
-    async def _bounded(self, run: Run, job: Job, name: str, path: int, notes: str) -> str:
-        """Notes that stay within their share: condensed by the model, and cut if even that is too long."""
-        tokens = await self._tokens(run, job, f"{name}/notes", notes)
-        if tokens <= run.notes:
-            return notes
-        # A model that knows no limit may have written more than the request to condense it can hold.
-        notes = self._cut(run, notes, tokens, 2 * run.notes)
-        messages = user(self.prompts.condense.format(task=run.task, notes=notes))
-        step = await job.step(f"{name}/condense", "condense", self.worker, messages, run.worker_options, path=path)
-        shorter = step.text or notes
-        return self._cut(run, shorter, await self._tokens(run, job, f"{name}/condensed", shorter), run.notes)
-
-    async def _tokens(self, run: Run, job: Job, name: str, notes: str) -> int:
-        """Tokens of notes, as the served model counts them; where they cannot be too many, nobody is asked."""
-        size = len(notes.encode("utf-8", "surrogatepass"))
-        return size if size <= run.notes else await job.remember(name, lambda: self.worker.counter.measure_text(notes))
-
-    @staticmethod
-    def _cut(run: Run, notes: str, tokens: int, limit: int) -> str:
-        """As much of the notes as has at most `limit` of their `tokens`."""
-        if tokens <= limit:
-            return notes
-        return beginning(notes, max(1, int(run.counter.count(notes) * limit / tokens * 0.95)), run.counter)
-
-
-def beginning(text: str, tokens: int, counter: TokenCounter) -> str:
-    """As much of a text as the tokens allow."""
-    return text if counter.count(text) <= tokens else chunk_text(text, tokens, counter=counter)[0].text
-
-
-class Run:
-    """The numbers and options of one run.
-
-    Attributes:
-        notes: Tokens of notes that are carried on.
-        writing: Tokens that a worker may write.
-        answer: Tokens that the answer may have.
-        reading: Fits parts of the text into the worker's requests.
-        answering: Fits into the manager's.
-    """
-
-    def __init__(
-        self,
-        *,
-        task: str,
-        text: str,
-        notes: int,
-        writing: int,
-        answer: int,
-        worker_options: dict[str, Any],
-        manager_options: dict[str, Any],
-        reading: Fitting,
-        answering: Fitting,
-        counter: TokenCounter,
-    ) -> None:
-        self.task = task
-        self.text = text
-        self.notes = notes
-        self.writing = writing
-        self.answer = answer
-        self.worker_options = worker_options
-        self.manager_options = manager_options
-        self.reading = reading
-        self.answering = answering
-        self.counter = counter
-
-    def learn_window(self, window: int) -> None:
-        """Make do with a window that was learned from the endpoint's refusal."""
-        self.reading.window = self.answering.window = window
-        self.notes = max(1, min(self.notes, window // _SHARE))
-        self.writing = self.notes + self.notes // 4
-        self.worker_options["max_tokens"] = self.writing
-        self.answer = min(self.answer, window // 2)
-        if isinstance(self.manager_options.get("max_tokens"), int):
-            self.manager_options["max_tokens"] = self.answer
-
-
-def user(prompt: str) -> list[Message]:
-    """A conversation that consists of a prompt."""
-    return [{"role": "user", "content": prompt}]

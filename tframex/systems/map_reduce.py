@@ -11,7 +11,9 @@ from tframex._concurrency import Closing, map_bounded
 from tframex.chunking import Chunk, Chunker
 from tframex.errors import ContextLengthError
 from tframex.systems._job import Job
-from tframex.systems.long_text import LongTextSystem, Run, beginning, user
+from tframex.systems._notes import bounded, halves
+from tframex.systems._run import Run, beginning, user
+from tframex.systems.long_text import LongTextSystem
 from tframex.systems.record import Step
 
 __all__ = ["MapReduceSystem"]
@@ -83,10 +85,10 @@ class MapReduceSystem(LongTextSystem):
                 tokens=tokens,
             )
         except ContextLengthError as error:
-            halves = self._halves(run, chunk, error)
-            read = [await self._read(run, job, f"{name}.{part}", half, 0) for part, half in enumerate(halves)]
-            return await self._bounded(run, job, name, 0, _joined([notes for notes in read if notes]))
-        return await self._bounded(run, job, name, 0, step.text)
+            parts = enumerate(halves(run, chunk, error))
+            read = [await self._read(run, job, f"{name}.{part}", half, 0) for part, half in parts]
+            return await bounded(run, job, name, 0, _joined([notes for notes in read if notes]))
+        return await bounded(run, job, name, 0, step.text)
 
     async def _collapse(self, run: Run, job: Job, name: str, group: list[str]) -> str:
         if len(group) == 1:
@@ -97,13 +99,13 @@ class MapReduceSystem(LongTextSystem):
         except ContextLengthError:
             # Only an endpoint that does not count for us refuses what was thought to fit.
             middle = len(group) // 2
-            halves = [
+            rest = [
                 await self._collapse(run, job, f"{name}.{part}", half)
                 for part, half in enumerate((group[:middle], group[middle:]))
             ]
-            room = run.counter.count(_joined(halves)) // 2 + 1
-            return beginning(_joined(halves), room, run.counter)
-        return await self._bounded(run, job, name, 0, step.text or group[0])
+            room = run.counter.count(_joined(rest)) // 2 + 1
+            return beginning(_joined(rest), room, run.counter)
+        return await bounded(run, job, name, 0, step.text or group[0])
 
     def _asked(self, run: Run, chunk: str) -> Any:
         return user(self.prompts.worker.format(task=run.task, notes=_NOTHING, chunk=chunk))
