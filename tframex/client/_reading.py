@@ -78,7 +78,7 @@ class Reading:
 
     def _decode(self, data: bytes, events: list[Event]) -> None:
         # The hot path of every stream: about a microsecond for each event.
-        note_text = self.received.note_text
+        texts: list[str] = []
         try:
             for item in self._decoder.feed(data):
                 if self._plain > 0:
@@ -90,14 +90,26 @@ class Reading:
                     else:
                         if text := choice.delta.content:
                             events.append((text, item, False))
-                            note_text(text, choice.token_ids)
+                            texts.append(text)
+                            if choice.token_ids is not None:
+                                self._note(texts, choice.token_ids)
                             continue
+                self._note(texts)
                 if not self._decode_any(item, events):
                     break
         except StartedOverError as exc:
             raise started_over(model_id=self._model_id) from exc
         except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            self._note(texts)
             raise unreadable(self.head, model_id=self._model_id, partial=self.received.text, why=str(exc)) from exc
+        finally:
+            self._note(texts)
+
+    def _note(self, texts: list[str], ids: list[int] | None = None) -> None:
+        """Note the texts gathered so far; `ids` are the tokens of the last of them."""
+        if texts:
+            self.received.note_texts(texts, ids)
+            texts.clear()
 
     def _decode_any(self, item: bytes, events: list[Event]) -> bool:
         """Take in one event of whatever kind; False if it was the last."""

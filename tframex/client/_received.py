@@ -29,12 +29,17 @@ class Received:
         self._unsettled: list[int] = []
         self._ids_complete = True
 
-    def note_text(self, text: str, ids: list[int] | None) -> None:
-        """Take in text of the first choice: what `note` does with nearly all chunks, in a fraction of the time."""
-        self.content.append(text)
+    def note_texts(self, texts: list[str], ids: list[int] | None = None) -> None:
+        """Take in texts of the first choice: what `note` does with nearly all chunks, in a fraction of the time.
+
+        Args:
+            texts: The texts, each of an event of its own.
+            ids: The tokens of the only one, if they are known.
+        """
+        self.content += texts
         self.phase = "content"
-        self.events += 1
-        if ids and self._ids_complete:
+        self.events += len(texts)
+        if ids and self._ids_complete and len(texts) == 1:
             self._note_tokens(ids, settled=True)
         else:
             self._ids_complete = False
