@@ -24,7 +24,7 @@ from tframex.systems.record import Step
 __all__ = ["Job"]
 
 # An unfinished answer is written down after so many pieces or seconds, whichever comes first: that is what a kill costs.
-_PIECES = 4
+_PIECES = 2
 _SAVE = 0.1
 
 T = TypeVar("T")
