@@ -214,7 +214,7 @@ def test_a_run_that_is_broken_off_again_and_again_ends_with_the_same_answer(tmp_
 
     def say(body: Any) -> str:
         prompt = body["messages"][-1]["content"]
-        return f"{len(prompt)} characters " * (8 + len(prompt) % 50)
+        return " ".join(f"{len(prompt)}-{number}" for number in range(20 + len(prompt) % 40))
 
     async def run(seconds: float, path: Path) -> str | None:
         async with VLLMModel("fake", server.url, "k") as model:

@@ -19,6 +19,7 @@ from tframex._types import Messages
 from tframex.errors import ContextLengthError, StreamInterruptedError
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta, Timings, Usage
+from tframex.model.counter import EndpointCounter
 from tframex.systems.record import Step
 
 __all__ = ["Job"]
@@ -40,6 +41,7 @@ class Job:
         checkpoint: Where finished steps are kept, or None.
         places: The calls that may be in flight at once, shared by all jobs of a batch.
         progress: Called after each step, or None.
+        meter: What measures the parts: what it has learned decides where the next one ends.
     """
 
     def __init__(
@@ -48,7 +50,9 @@ class Job:
         checkpoint: Checkpoint | None,
         places: anyio.Semaphore,
         progress: ProgressCallback | None,
+        meter: EndpointCounter,
     ) -> None:
+        self._meter = meter
         self.steps: list[Step] = []
         self.planned = 1
         """Steps in all, as far as can be foreseen."""
@@ -71,10 +75,11 @@ class Job:
         name = f"decision/{name}"
         row = await self._row(name)
         if row is not None:
+            self._meter._restore(row.details["ratios"])
             value: T = row.details["value"]
             return value
         value = await decide()
-        await self._save(Row(name, "", 0, 0, True, "", 0, {"value": value}))
+        await self._save(Row(name, "", 0, 0, True, "", 0, {"value": value, "ratios": self._meter._state()}))
         return value
 
     async def step(

@@ -260,7 +260,7 @@ class LongTextSystem(BaseSystem):
             key = content_key(type(self).__name__, self._settings(), task, text, options)
             file = await anyio.to_thread.run_sync(Checkpoint, checkpoint, key)
         try:
-            job = Job(self.system_id, file, places, progress)
+            job = Job(self.system_id, file, places, progress, self.worker.counter)
             run = await self._begin(task, text, job, options)
             answers: list[str] = []
             answer = ""
