@@ -141,9 +141,10 @@ class Checkpoint:
 
     def get(self, name: str) -> Row | None:
         """The step of that name, if it was begun."""
-        columns = 'name, key, start, "end", done, text, tokens, details'
         row = self._checked(
-            lambda: self._database.execute(f"SELECT {columns} FROM steps WHERE name = ?", (name,)).fetchone()  # noqa: S608
+            lambda: self._database.execute(
+                'SELECT name, key, start, "end", done, text, tokens, details FROM steps WHERE name = ?', (name,)
+            ).fetchone()
         )
         if row is None:
             return None

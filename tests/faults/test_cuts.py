@@ -106,14 +106,14 @@ def test_cut_at_every_byte_the_answer_is_the_same(
         model = prepared(server)
         if not ids:
             # A vLLM shows by itself that it has token ids; here it must not be believed.
-            model._abilities.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign]
+            model._abilities.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign] # a server that tells nothing
         async with model:
             await map_bounded(one, cuts, 32)
 
     def synchronous() -> None:
         original = prepared(server)
         if not ids:
-            original._abilities.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign]
+            original._abilities.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign] # a server that tells nothing
 
         def one(at: int) -> None:
             *deltas, completion = model.stream(question(at), max_tokens=300)

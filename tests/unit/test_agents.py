@@ -114,17 +114,17 @@ def test_an_agent_needs_a_name_a_model_and_a_context() -> None:
     with pytest.raises(ConfigurationError, match="agent_id"):
         BasicAgent("", ScriptedModel("x"))
     with pytest.raises(ConfigurationError, match="not str"):
-        BasicAgent("a", "gpt")  # type: ignore[arg-type]
+        BasicAgent("a", "gpt")  # type: ignore[arg-type] # refused
     with pytest.raises(ConfigurationError, match="context"):
         ContextAgent("a", ScriptedModel("x"), "")
     with pytest.raises(ConfigurationError, match="Take both from the same place"):
-        BasicAgent("a", sync.blocking(ScriptedModel("x")))  # type: ignore[arg-type]
+        BasicAgent("a", sync.blocking(ScriptedModel("x")))  # type: ignore[arg-type] # refused
     with pytest.raises(ConfigurationError, match=r"tframex\.sync"):
-        sync.BasicAgent("a", "gpt")  # type: ignore[arg-type]
+        sync.BasicAgent("a", "gpt")  # type: ignore[arg-type] # refused
     with pytest.raises(ConfigurationError, match="synchronous already"):
-        sync.blocking("gpt")  # type: ignore[call-overload]
+        sync.blocking("gpt")  # type: ignore[call-overload] # refused
     with pytest.raises(TypeError, match="abstract"):
-        BaseAgent("a", ScriptedModel("x"))  # type: ignore[abstract]
+        BaseAgent("a", ScriptedModel("x"))  # type: ignore[abstract] # refused
 
 
 class Twice(BaseAgent):

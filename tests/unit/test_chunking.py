@@ -147,7 +147,7 @@ def test_impossible_sizes_are_refused(size: Any, overlap: Any) -> None:
     with pytest.raises(ConfigurationError):
         chunk_text("text", size, overlap)
     with pytest.raises(ConfigurationError, match="must be a string"):
-        chunk_text(b"text", 10)  # type: ignore[arg-type]
+        chunk_text(b"text", 10)  # type: ignore[arg-type] # refused
 
 
 def test_special_tokens_in_a_text_are_text() -> None:

@@ -111,7 +111,7 @@ def test_copies_keep_our_settings_and_what_was_learned() -> None:
         assert client.with_options(resume="auto")._tframex.resume == "auto"
         assert [model.id for model in client.models.list()] == ["fake"]
     with pytest.raises(ConfigurationError, match="resume"):
-        tframex.OpenAI(base_url="http://h", api_key="k", resume="maybe")  # type: ignore[arg-type]
+        tframex.OpenAI(base_url="http://h", api_key="k", resume="maybe")  # type: ignore[arg-type] # refused
 
 
 def test_a_stream_behind_a_raw_response_is_continued_too() -> None:

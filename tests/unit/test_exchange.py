@@ -51,6 +51,10 @@ def first(state: Exchange) -> Step:
     return step
 
 
+def choices(events: list[Any]) -> list[Any]:
+    return [chunk.choices[0] for chunk, *_ in events]
+
+
 def cut(state: Exchange, data: bytes) -> Step:
     state.feed(data)
     step = state.ended(stream_cut(model_id="m"))
@@ -75,7 +79,7 @@ def test_white_space_at_the_cut_is_left_out_and_joined_again() -> None:
     state = exchange()
     step = cut(state, event("One \n"))
     assert step.request.messages[-1]["content"] == "One"
-    assert [chunk.choices[0].delta.content for chunk, *_ in state.feed(event(" \n") + event("\ntwo"))] == ["\ntwo"]  # type: ignore[index,union-attr]
+    assert [choice.delta.content for choice in choices(state.feed(event(" \n") + event("\ntwo")))] == ["\ntwo"]
 
 
 def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None:
@@ -257,7 +261,7 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
     state.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
-    assert [chunk.choices[0].finish_reason for chunk, *_ in state.tail()] == ["length"]  # type: ignore[index, union-attr]
+    assert [choice.finish_reason for choice in choices(state.tail())] == ["length"]
     assert state.evidence() == ("max_tokens",)
     # Elsewhere an event may be a letter: counting them proves nothing.
     letters = exchange(max_tokens=2)

@@ -359,7 +359,7 @@ def test_an_official_client_of_either_colour_is_accepted(colour: Colour, kind: C
 
 def test_a_client_that_is_none_or_cannot_be_translated_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="not str"):
-        VLLMModel.from_client("http://h", "m")  # type: ignore[arg-type]
+        VLLMModel.from_client("http://h", "m")  # type: ignore[arg-type] # refused
     with pytest.raises(ConfigurationError, match="transport of its own"):
         VLLMModel.from_client(openai.OpenAI(api_key="k", http_client=openai.DefaultHttpxClient()), "m")
 

@@ -24,9 +24,11 @@ from tframex.systems.record import Step
 
 __all__ = ["Job"]
 
-# An unfinished answer is written down after so many pieces or seconds, whichever comes first: that is what a kill costs.
+# What a kill may cost: an unfinished answer is written down when it has grown by so many pieces and by a fiftieth (it is
+# written as a whole each time, so long ones are written less often), and after so many seconds in any case.
 _PIECES = 2
-_SAVE = 0.1
+_SHARE = 50
+_SECONDS = 0.1
 
 T = TypeVar("T")
 
@@ -173,7 +175,8 @@ class Job:
                         earlier = begun is not None and not text and event.content == begun.text
                         pieces += begun.tokens if begun is not None and earlier else 1
                         text.append(event.content)
-                        if pieces - saved >= _PIECES or time.monotonic() - saved_at >= _SAVE:
+                        grown = pieces - saved >= max(_PIECES, pieces // _SHARE)
+                        if grown or time.monotonic() - saved_at >= _SECONDS:
                             await keep()
                             saved, saved_at = pieces, time.monotonic()
                         yield event.content

@@ -50,7 +50,8 @@ class ChainOfAgents(LongTextSystem):
         chunk_size: The most tokens of a chunk. None: as many as fit into the window, or 2000 where that is not known.
         chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context. None: 100, but at most
             a quarter of the chunk.
-        max_notes: The most tokens of the notes. None: what an answer may have, but at most an eighth of the window.
+        max_notes: The most tokens of the notes, a quarter of the window at most. None: as many as an answer, but at most an
+            eighth of the window.
         counter: What counts chunks; the default uses cl100k.
         prompts: What the models are asked.
         worker: The model that reads and takes notes, if it is not `model`.
@@ -218,7 +219,7 @@ class ChainOfAgents(LongTextSystem):
         while len(orders) < self.paths:
             # Seeded by the path: a run that is continued reads in the same orders.
             shuffled = list(forward)
-            random.Random(len(orders)).shuffle(shuffled)  # noqa: S311
+            random.Random(len(orders)).shuffle(shuffled)  # noqa: S311 - not a secret
             orders.append(shuffled)
         return orders[: self.paths]
 

@@ -67,7 +67,8 @@ class LongTextSystem(BaseSystem):
         chunk_size: The most tokens of a chunk. None: as many as fit into the window, or 2000 where that is not known.
         chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context. None: 100, but at most
             a quarter of the chunk.
-        max_notes: The most tokens of the notes. None: what an answer may have, but at most an eighth of the window.
+        max_notes: The most tokens of the notes, a quarter of the window at most. None: as many as an answer, but at most an
+            eighth of the window.
         counter: What counts chunks; the default uses cl100k.
         prompts: What the models are asked.
         worker: The model that reads and takes notes, if it is not `model`.
@@ -150,7 +151,10 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> LongTextResult:
-        """As `run`, with every step, what it cost, and where the answer's sentences stand in the text."""
+        """As `run`, with every step, what it cost, and where the answer's sentences stand in the text.
+
+        The arguments and errors are those of `run`.
+        """
         places = anyio.Semaphore(self.max_concurrency)
         return await self._complete(initial_prompt, long_text, progress, checkpoint, places, options)
 
@@ -163,7 +167,10 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> AsyncGenerator[str, None]:
-        """As `run`, with the text of the answer as it comes, once everything is read."""
+        """As `run`, with the text of the answer as it comes, once everything is read.
+
+        The arguments and errors are those of `run`.
+        """
         places = anyio.Semaphore(self.max_concurrency)
         async with Closing(self._events(initial_prompt, long_text, progress, checkpoint, places, options)) as events:
             async for event in events:
