@@ -56,7 +56,7 @@ def choices(events: list[Any]) -> list[Any]:
 
 
 def cut(state: Exchange, data: bytes) -> Step:
-    state.feed(data)
+    state.reading.feed(data)
     step = state.ended(stream_cut(model_id="m"))
     assert step is not None
     return step
@@ -79,14 +79,14 @@ def test_white_space_at_the_cut_is_left_out_and_joined_again() -> None:
     state = exchange()
     step = cut(state, event("One \n"))
     assert step.request.messages[-1]["content"] == "One"
-    assert [choice.delta.content for choice in choices(state.feed(event(" \n") + event("\ntwo")))] == ["\ntwo"]
+    assert [choice.delta.content for choice in choices(state.reading.feed(event(" \n") + event("\ntwo")))] == ["\ntwo"]
 
 
 def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None:
     state = exchange()
     step = cut(state, event("\n"))
     assert (step.kind, step.request.messages) == ("fresh", MESSAGES)
-    state.feed(event("\n") + event("One", "stop"))
+    state.reading.feed(event("\n") + event("One", "stop"))
     assert state.ended(None) is None
     assert state.received.text == "\nOne"
 
@@ -119,7 +119,7 @@ def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
     state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9, response_format=None)
     state.first()
     opening = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "prompt_token_ids": [1, 2]}
-    state.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
+    state.reading.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
     step = cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]) + event("", token_ids=[9]))
     assert (step.kind, step.request.prompt) == ("tokens", (1, 2, 7))
     body = step.request.keywords()["body"]
@@ -164,16 +164,16 @@ def test_an_endpoint_that_starts_over_is_not_asked_to_continue_again() -> None:
     long = "An answer that is long enough to be known again when it is told a second time, word for word."
     state = exchange(able)
     assert cut(state, event(long)).kind == "continue"
-    state.feed(event(long))
-    assert state.failure is not None
+    state.reading.feed(event(long))
+    assert state.reading.failure is not None
     with pytest.raises(StreamInterruptedError) as caught:
-        state.ended(state.failure)
+        state.ended(state.reading.failure)
     assert (caught.value.partial, able.continues) == (long, False)
 
 
 def test_a_reader_that_left_is_not_a_break() -> None:
     state = exchange()
-    state.feed(event("Hello"))
+    state.reading.feed(event("Hello"))
     state.closed = True
     assert state.ended(stream_cut(model_id="m")) is None
 
@@ -206,9 +206,9 @@ def test_a_server_that_dies_after_every_token_is_not_asked_for_ever() -> None:
 def test_json_of_another_shape_is_read_as_far_as_it_is_understood(choice: Any, text: str) -> None:
     state = exchange()
     body = {"choices": [choice], "usage": {"prompt_tokens": None, "completion_tokens": 2.0}, "id": 7}
-    state.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
+    state.reading.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
     assert state.received.text == text
-    assert state.whole
+    assert state.reading.whole
     assert state.received.unspliceable
 
 
@@ -259,7 +259,7 @@ def test_breaks_that_brought_something_cost_no_budget() -> None:
 
 def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
-    state.feed(event("One") + event(" two"))
+    state.reading.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
     assert [choice.finish_reason for choice in choices(state.tail())] == ["length"]
     assert state.evidence() == ("max_tokens",)
@@ -272,7 +272,7 @@ def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
     for restartable in (True, False):
         state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), restartable=restartable, max_tokens=99)
         state.received.prompt_token_ids = [1]
-        state.feed(
+        state.reading.feed(
             event("One", token_ids=[5]) + event(" two", "stop", token_ids=[6]) + usage(1, 9) + b"data: [DONE]\n\n"
         )
         if restartable:
@@ -286,7 +286,7 @@ def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
 
 def test_more_events_than_tokens_are_no_reason_to_doubt() -> None:
     state = exchange()
-    state.feed(event("O") + event("n") + event("e", "stop") + usage(1, 1))
+    state.reading.feed(event("O") + event("n") + event("e", "stop") + usage(1, 1))
     assert state.ended(None) is None
     assert state.evidence() == ("finish_reason", "usage")
 
@@ -294,7 +294,7 @@ def test_more_events_than_tokens_are_no_reason_to_doubt() -> None:
 def test_usage_adds_up_over_all_requests() -> None:
     state = exchange()
     cut(state, event("One") + event(" two"))
-    state.feed(event(" three", "stop") + usage(12, 1))
+    state.reading.feed(event(" three", "stop") + usage(12, 1))
     assert state.ended(None) is None
     total, estimated = state.usage()
     assert total is not None
@@ -305,17 +305,17 @@ def test_reasoning_is_continued_inside_its_tags() -> None:
     thought = b'data: {"choices":[{"index":0,"delta":{"reasoning":"I think"},"finish_reason":null}]}\n\n'
     state = exchange()
     assert cut(state, thought).request.messages[-1]["content"] == "<think>\nI think"
-    state.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":" so"},"finish_reason":null}]}\n\n')
+    state.reading.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":" so"},"finish_reason":null}]}\n\n')
     step = cut(state, event("\n\nYes"))
     assert step.request.messages[-1]["content"] == "<think>\nI think so</think>\n\nYes"
     assert step.request.options["chat_template_kwargs"] == {"enable_thinking": False}
-    state.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":", it is."},"finish_reason":"stop"}]}\n\n')
+    state.reading.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":", it is."},"finish_reason":"stop"}]}\n\n')
     assert state.received.text == "\n\nYes, it is."
 
 
 def test_what_will_not_pass_is_raised_with_what_arrived() -> None:
     state = exchange()
-    state.feed(event("Hello"))
+    state.reading.feed(event("Hello"))
     with pytest.raises(ModelError, match="not finished within 3 s") as caught:
         state.ended(timed_out("total", model_id="m", seconds=3))
     assert caught.value.partial == "Hello"
@@ -330,7 +330,7 @@ def test_abilities_are_learned_from_what_comes_anyway() -> None:
         assert able.kind == kind
     able = Abilities()
     state = exchange(able)
-    state.feed(b'data: {"choices":[],"system_fingerprint":"vllm-0.8"}\n\n')
+    state.reading.feed(b'data: {"choices":[],"system_fingerprint":"vllm-0.8"}\n\n')
     assert (able.kind, able.token_ids, able.continues) == ("vllm", False, True)
     able.learn_from_owner("openai")
     assert able.kind == "vllm"
@@ -381,11 +381,11 @@ def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: byt
     states = []
     for shortcut in (True, False):
         state = exchange()
-        state.feed(event("first"))
+        state.reading.feed(event("first"))
         if not shortcut:
-            state._reading._plain = -1000
-        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk, *_ in state.feed(data)]
-        states.append((chunks, vars(state.received), state.whole))
+            state.reading._plain = -1000
+        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk, *_ in state.reading.feed(data)]
+        states.append((chunks, vars(state.received), state.reading.whole))
     assert states[0] == states[1]
 
 

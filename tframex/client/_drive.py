@@ -97,21 +97,23 @@ async def drive(
                 response, opened = opened, None
                 if response is None:
                     response = await clock.wait(_send(endpoint.client, step.request), deadline)
-                async with _Body(response, exchange) as body:
-                    while not exchange.done:
+                reading = exchange.reading
+                reading.opened(response.headers)
+                async with _Body(response) as body:
+                    while not reading.done:
                         try:
                             data = await clock.wait(body.__anext__(), deadline)
                         except StopAsyncIteration:
                             body.ended = True
                             break
-                        if events := exchange.feed(data):
+                        if events := reading.feed(data):
                             yield events
                             # The reader's own time does not count.
-                            idle = _EPILOGUE if exchange.whole else _or_inf(clocks.idle)
+                            idle = _EPILOGUE if reading.whole else _or_inf(clocks.idle)
                             deadline = min(end, clock.now() + idle)
-                        if exchange.failure is not None:
-                            raise exchange.failure
-                    if exchange.done:
+                        if reading.failure is not None:
+                            raise reading.failure
+                    if reading.done:
                         await body.drain(clock)
             except ConfigurationError:
                 raise
@@ -140,11 +142,10 @@ async def _send(client: openai.AsyncOpenAI, request: ChatRequest) -> Any:
 class _Body:
     """The bytes of a response's body; the response is closed in the end."""
 
-    def __init__(self, response: Any, exchange: Exchange) -> None:
+    def __init__(self, response: Any) -> None:
         self._response = response
         self.ended = False
         self._body: AsyncIterator[bytes] = aiter(response.stream if is_plain(response) else response.aiter_bytes())
-        exchange.opened(response.headers)
 
     async def __aenter__(self) -> _Body:
         return self
@@ -190,7 +191,7 @@ def is_plain(response: Any) -> bool:
 def _timeout(exchange: Exchange, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:
     if over:
         return timed_out("total", model_id=model_id, seconds=clocks.total)
-    if exchange.events:
+    if exchange.reading.events:
         return timed_out("idle", model_id=model_id, seconds=clocks.idle)
     return timed_out("first_token", model_id=model_id, seconds=clocks.first_token)
 

@@ -52,17 +52,18 @@ def drive_sync(
             response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
             opened = None
             try:
-                exchange.opened(response.headers)
+                reading = exchange.reading
+                reading.opened(response.headers)
                 body = iter(response.stream if is_plain(response) else response.iter_bytes())
-                while not exchange.done:
+                while not reading.done:
                     data = next(body, None)
                     if data is None:
                         break
-                    if events := exchange.feed(data):
+                    if events := reading.feed(data):
                         yield events
-                    if exchange.failure is not None:
-                        raise exchange.failure
-                if exchange.done:
+                    if reading.failure is not None:
+                        raise reading.failure
+                if reading.done:
                     _drain(response, body)
             finally:
                 response.close()

@@ -10,7 +10,6 @@ out. A driver of either colour does the sending (`_drive.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,7 +86,6 @@ class Exchange:
         self.restarts = 0
         self.closed = False
         """The reader has left: what follows from closing the connection is no break."""
-        self.whole = False
         self._inferred = False
         self._handed_out = False
         self._lossy = False
@@ -127,36 +125,6 @@ class Exchange:
         self._spent.append(ChunkUsage(0, tokens))
         self._break = stream_cut(model_id=self._model_id, why="an earlier run ended in the middle of the answer")
 
-    def opened(self, headers: Mapping[str, str]) -> None:
-        """Note the headers of a successful response."""
-        self._reading.opened(headers)
-
-    def feed(self, data: bytes) -> list[Event]:
-        """Take bytes of the body and return the chunks that are new to the reader.
-
-        What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
-        """
-        reading = self._reading
-        events = reading.feed(data)
-        self._handed_out = self._handed_out or bool(events)
-        self.whole = self.whole or reading.whole
-        return events
-
-    @property
-    def events(self) -> int:
-        """Above 0 if this request has brought anything."""
-        return self._reading.events
-
-    @property
-    def done(self) -> bool:
-        """Whether the server has said `[DONE]`."""
-        return self._reading.done
-
-    @property
-    def failure(self) -> ModelError | None:
-        """What is wrong with the bytes that came last."""
-        return self._reading.failure
-
     # -- its end -------------------------------------------------------------------------------------------------
 
     def ended(self, error: ModelError | None) -> Step | None:
@@ -170,13 +138,14 @@ class Exchange:
         """
         if self.closed:
             return None
-        if self.whole and (error is not None or self._usage_agrees()):
+        reading = self.reading
+        self._handed_out = self._handed_out or reading.handed_out
+        if reading.whole and (error is not None or self._usage_agrees()):
             self._budget.success()
             return None
         if error is None:
             error = self._what_was_wrong()
         self._spend()
-        self.whole = False
         if not error.partial:
             error.partial = self.received.text
         kind = self._step.kind
@@ -220,13 +189,17 @@ class Exchange:
     def evidence(self) -> tuple[str, ...]:
         """What the server sent that shows the answer to be whole."""
         usage = ("usage",) if self.received.usage is not None else ()
-        return ("max_tokens",) if self._inferred else ("finish_reason", *usage, *(("[DONE]",) if self.done else ()))
+        return (
+            ("max_tokens",)
+            if self._inferred
+            else ("finish_reason", *usage, *(("[DONE]",) if self.reading.done else ()))
+        )
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
     def _begin(self, step: Step) -> None:
         self._step = step
-        self._reading = Reading(self.received, self._abilities, self._model_id, self._choices)
+        self.reading = Reading(self.received, self._abilities, self._model_id, self._choices)
         self._start_tokens = self.received.tokens
 
     def _may_retry(self, error: ModelError) -> bool:
@@ -250,7 +223,7 @@ class Exchange:
             step = self._send(Step("fresh", self._step.request, delay), error)
             if self._handed_out:
                 # The reader has the opening chunk already.
-                self._reading.splice = Splice("")
+                self.reading.splice = Splice("")
             return step
         received.finish_reasons.clear()
         if self._resume == "auto" and self.request.spliceable and not received.unspliceable and not self._lossy:
@@ -284,7 +257,7 @@ class Exchange:
     def _continue(self, step: Step, splice: Splice, error: ModelError) -> Step:
         self.resumes += 1
         self._send(step, error)
-        self._reading.splice = splice
+        self.reading.splice = splice
         return step
 
     def _send(self, step: Step, error: ModelError) -> Step:
@@ -320,7 +293,7 @@ class Exchange:
         chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
         self.received.note(chunk)
         self._tail.append((chunk, b"{}", True))
-        self.whole = self._inferred = True
+        self._inferred = True
         return True
 
     def _refuse(self, kind: str, error: ModelError) -> None:
@@ -334,17 +307,17 @@ class Exchange:
     def _usage_agrees(self) -> bool:
         """Whether all tokens that the server counts have arrived, as far as token ids can tell."""
         usage, received = self.received.usage, self.received
-        if usage is None or self._reading.splice is not None or self._choices > 1 or not received.exact_tokens:
+        if usage is None or self.reading.splice is not None or self._choices > 1 or not received.exact_tokens:
             return True
         # One more may be the end of the message.
         return len(received.token_ids) >= usage.completion_tokens - 1
 
     def _what_was_wrong(self) -> ModelError:
-        if not self._reading.is_stream:
-            return unreadable(self._reading.head, model_id=self._model_id)
-        if not self.events and self._reading.head and not _may_be_events(self._reading.head):
-            return unreadable(self._reading.head, model_id=self._model_id)
-        if self.whole and self.received.usage is not None:
+        if not self.reading.is_stream:
+            return unreadable(self.reading.head, model_id=self._model_id)
+        if not self.reading.events and self.reading.head and not _may_be_events(self.reading.head):
+            return unreadable(self.reading.head, model_id=self._model_id)
+        if self.reading.whole and self.received.usage is not None:
             self._lossy = True
             counted, arrived = self.received.usage.completion_tokens, len(self.received.token_ids)
             return stream_cut(model_id=self._model_id, why=f"the server counts {counted} tokens, {arrived} arrived")
@@ -362,7 +335,7 @@ class Exchange:
         return ChunkUsage(len(received.prompt_token_ids or ()), max(0, received.tokens - self._start_tokens))
 
     def _spend(self) -> None:
-        if self.events:
+        if self.reading.events:
             self._spent.append(self.received.usage or self._estimate())
             self.received.usage = None
 

@@ -46,7 +46,11 @@ class Reading:
         self.events = 0
         """How many chunks arrived that were more than text; the first one always is."""
         self.done = False
+        """The server has said `[DONE]`."""
         self.whole = False
+        """Every answer has its finish reason."""
+        self.handed_out = False
+        """The reader has been given something of it."""
         self.failure: ModelError | None = None
         self._decoder = SSEDecoder()
         self._plain = 0
@@ -74,6 +78,7 @@ class Reading:
                 self._decode(data, events)
             except ModelError as error:
                 self.failure = error
+        self.handed_out = self.handed_out or bool(events)
         return events
 
     def _decode(self, data: bytes, events: list[Event]) -> None:

@@ -86,8 +86,7 @@ class ChatStream(Stream[ChatCompletionChunk]):
         batches = drive_sync(exchange, client, model, self.response)
         try:
             for events in batches:
-                for event in events:
-                    yield maker.make(event)
+                yield from map(maker.make, events)
         except ModelError as error:
             raise _official(error, self.response.request) from _reason(error)
         finally:
