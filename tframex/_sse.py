@@ -60,9 +60,19 @@ class SSEDecoder:
                 return events
             self._lines(chunk[:end], events)
             chunk = chunk[end:]
-        rest = self._whole_events(chunk, events)
-        if rest:
-            self._lines(rest, events)
+        # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one; whoever
+        # reads slower finds many, which are cut out all at once.
+        if chunk.startswith(b"data: ") and (end := chunk.rfind(b"\n\n") + 2) <= self._limit:
+            if chunk.find(b"\n") + 2 == end == len(chunk):
+                events.append(chunk[6:-2])
+                return events
+            data = chunk[6 : end - 2].split(b"\n\ndata: ")
+            # Two newlines for each, so none is inside.
+            if end > 6 and chunk.count(b"\n", 0, end) == 2 * len(data):
+                events += data
+                chunk = chunk[end:]
+        if chunk:
+            self._lines(chunk, events)
         return events
 
     def _lines(self, chunk: bytes, events: list[bytes]) -> None:
@@ -96,17 +106,6 @@ class SSEDecoder:
             self._size += len(tail)
             if self._size > self._limit:
                 self._overflow()
-
-    def _whole_events(self, chunk: bytes, events: list[bytes]) -> bytes:
-        """Take the whole events off the front if each is one line of data and an empty one: nearly all are like that."""
-        end = chunk.rfind(b"\n\n") + 2
-        if chunk.startswith(b"data: ") and 6 < end <= self._limit:
-            data = chunk[6 : end - 2].split(b"\n\ndata: ")
-            # Two newlines for each, so none is inside.
-            if chunk.count(b"\n", 0, end) == 2 * len(data):
-                events += data
-                return chunk[end:]
-        return chunk
 
     def _dispatch(self, events: list[bytes]) -> None:
         data = self._data

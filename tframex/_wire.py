@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_leniently", "decode_text"]
+__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_leniently", "decode_texts"]
 
 
 class FunctionDelta(msgspec.Struct, gc=False):
@@ -96,7 +96,7 @@ class TextChunk(msgspec.Struct, gc=False):
 
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
-decode_text = msgspec.json.Decoder(TextChunk).decode
+decode_texts = msgspec.json.Decoder(TextChunk).decode_lines
 
 
 def decode_leniently(data: bytes) -> Chunk:

@@ -13,6 +13,7 @@ from tframex._wire import Chunk, ChunkChoice, ChunkDelta
 from tframex.client._abilities import Abilities
 from tframex.client._exchange import Exchange, Step
 from tframex.client._failures import error_from_body, stream_cut, timed_out
+from tframex.client._reading import Batch
 from tframex.client._request import ChatRequest
 from tframex.client._splice import Splice, StartedOverError
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
@@ -51,8 +52,8 @@ def first(state: Exchange) -> Step:
     return step
 
 
-def choices(events: list[Any]) -> list[Any]:
-    return [chunk.choices[0] for chunk, *_ in events]
+def choices(batch: Batch) -> list[Any]:
+    return [chunk.choices[0] for chunk in batch.chunks if isinstance(chunk, Chunk) and chunk.choices]
 
 
 def cut(state: Exchange, data: bytes) -> Step:
@@ -261,7 +262,7 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
     state.reading.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
-    assert [choice.finish_reason for choice in choices(state.tail())] == ["length"]
+    assert [choice.finish_reason for choice in choices(state.tail)] == ["length"]
     assert state.evidence() == ("max_tokens",)
     # Elsewhere an event may be a letter: counting them proves nothing.
     letters = exchange(max_tokens=2)
@@ -384,7 +385,7 @@ def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: byt
         state.reading.feed(event("first"))
         if not shortcut:
             state.reading._plain = -1000
-        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk, *_ in state.reading.feed(data)]
+        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk in state.reading.feed(data).chunks]
         states.append((chunks, vars(state.received), state.reading.whole))
     assert states[0] == states[1]
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pydantic
 from openai.types.chat import ChatCompletionChunk
 
 from tframex._wire import Chunk
-from tframex.client._exchange import Event, Exchange
+from tframex.client._exchange import Exchange
+from tframex.client._reading import Batch
 
 __all__ = ["ChunkMaker"]
 
@@ -38,14 +39,16 @@ class ChunkMaker:
         self._exchange = exchange
         self._first: dict[str, Any] = {}
 
-    def make(self, event: Event) -> ChatCompletionChunk:
-        """The chunk of an event."""
-        chunk, data, joined = event
-        if joined and not isinstance(chunk, str):
-            data = self._rewritten(chunk, json.loads(data))
-        elif not self._first:
-            first = json.loads(data)
+    def make(self, batch: Batch) -> Iterator[ChatCompletionChunk]:
+        """The chunks of a batch, each as it is asked for."""
+        if batch.joined:
+            return map(self._decode, map(self._rewritten, batch.chunks, batch.data))
+        if not self._first:
+            first = json.loads(batch.data[0])
             self._first = {name: first.get(name) for name in ("id", "object", "created", "model")}
+        return map(self._decode, batch.data)
+
+    def _decode(self, data: bytes) -> ChatCompletionChunk:
         try:
             return _decode(data)
         except pydantic.ValidationError:
@@ -54,9 +57,10 @@ class ChunkMaker:
             )
             return made
 
-    def _rewritten(self, joined: Chunk, body: dict[str, Any]) -> bytes:
+    def _rewritten(self, joined: Chunk | str, data: bytes) -> bytes:
         """The JSON of a chunk that was joined to the answer: it belongs to the first response, whatever brought it."""
-        body.update(self._first)
+        assert not isinstance(joined, str)
+        body: dict[str, Any] = {**json.loads(data), **self._first}
         choices = body["choices"] = body.get("choices") or [{"index": c.index} for c in joined.choices or ()]
         for choice, known in zip(choices, joined.choices or (), strict=False):
             choice.pop("text", None)

@@ -12,8 +12,9 @@ import anyio
 import httpx2
 
 from tframex.client._clock import ReadClock, read_clock
-from tframex.client._exchange import Event, Exchange, Step
+from tframex.client._exchange import Exchange, Step
 from tframex.client._failures import not_json, redact, timed_out, translate
+from tframex.client._reading import Batch
 from tframex.client._request import ChatRequest
 from tframex.errors import ConfigurationError, ModelError
 
@@ -68,8 +69,8 @@ class Clocks:
 
 async def drive(
     exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None
-) -> AsyncGenerator[list[Event], None]:
-    """The events of one answer, as many at once as each network read brought.
+) -> AsyncGenerator[Batch, None]:
+    """The chunks of one answer, as many at once as each network read brought.
 
     Args:
         exchange: What to send, and what became of it.
@@ -106,8 +107,9 @@ async def drive(
                         except StopAsyncIteration:
                             body.ended = True
                             break
-                        if events := reading.feed(data):
-                            yield events
+                        batch = reading.feed(data)
+                        if batch.chunks:
+                            yield batch
                             # The reader's own time does not count.
                             idle = _EPILOGUE if reading.whole else _or_inf(clocks.idle)
                             deadline = min(end, clock.now() + idle)
@@ -123,8 +125,8 @@ async def drive(
             except Exception as exc:
                 error = endpoint.translate(exc)
             step = exchange.ended(error)
-        if tail := exchange.tail():
-            yield tail
+        if exchange.tail.chunks:
+            yield exchange.tail
     finally:
         clock.close()
 

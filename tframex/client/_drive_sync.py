@@ -5,17 +5,18 @@ Time limits are those of the client's transport: nothing can interrupt a blockin
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from tframex.client._drive import is_plain
-from tframex.client._exchange import Event, Exchange, Step
+from tframex.client._exchange import Exchange, Step
 from tframex.client._failures import translate
+from tframex.client._reading import Batch
+from tframex.client._watchdog import Watchdog
 from tframex.errors import ModelError
 
 if TYPE_CHECKING:
@@ -23,13 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["drive_sync"]
 
-_DRAIN = 1.0
+_WATCHDOG = Watchdog(1.0)
 
 
-def drive_sync(
-    exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any
-) -> Generator[list[Event], None, None]:
-    """The events of one answer, as many at once as each network read brought.
+def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any) -> Generator[Batch, None, None]:
+    """The chunks of one answer, as many at once as each network read brought.
 
     Args:
         exchange: What to send, and what became of it.
@@ -59,8 +58,9 @@ def drive_sync(
                     data = next(body, None)
                     if data is None:
                         break
-                    if events := reading.feed(data):
-                        yield events
+                    batch = reading.feed(data)
+                    if batch.chunks:
+                        yield batch
                     if reading.failure is not None:
                         raise reading.failure
                 if reading.done:
@@ -72,8 +72,8 @@ def drive_sync(
             if error is not exc:
                 error.__cause__ = exc
         step = exchange.ended(error)
-    if tail := exchange.tail():
-        yield tail
+    if exchange.tail.chunks:
+        yield exchange.tail
 
 
 def _owner(client: openai.OpenAI) -> str:
@@ -88,17 +88,7 @@ def _drain(response: Any, body: Iterator[bytes]) -> None:
     """Read what is left after `[DONE]`, so that the connection can be used again (the official client does not)."""
     stream = response.extensions.get("network_stream")
     sock: Any = stream.get_extra_info("socket") if stream is not None else None
-
-    def give_up() -> None:
-        # A server that says `[DONE]` and keeps the body open would hold the reader until its read timeout.
-        with suppress(OSError):
-            sock.shutdown(2)
-
-    late = threading.Timer(_DRAIN, give_up)
-    if sock is not None:
-        late.start()
-    try:
+    # A server that says `[DONE]` and keeps the body open would hold the reader until its read timeout.
+    with nullcontext() if sock is None else _WATCHDOG.watching(sock):
         for _ in body:
             pass
-    finally:
-        late.cancel()

@@ -21,13 +21,13 @@ from tframex._types import ResumeMode
 from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage
 from tframex.client._abilities import Abilities
 from tframex.client._failures import interrupted, stream_cut, unreadable
-from tframex.client._reading import Event, Reading
+from tframex.client._reading import Batch, Reading
 from tframex.client._received import Received
 from tframex.client._request import ChatRequest
 from tframex.client._splice import Splice, StartedOverError
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
 
-__all__ = ["Event", "Exchange", "Step"]
+__all__ = ["Exchange", "Step"]
 
 log = get_logger("tframex.client")
 
@@ -101,7 +101,8 @@ class Exchange:
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
         self._spent: list[ChunkUsage] = []
-        self._tail: list[Event] = []
+        self.tail = Batch(joined=True)
+        """Chunks that follow from the end of the answer, not from bytes."""
         self._choices = request.options.get("n") or 1
         self._step = Step("fresh", request)
         self._begin(self._step)
@@ -139,7 +140,7 @@ class Exchange:
         if self.closed:
             return None
         reading = self.reading
-        self._handed_out = self._handed_out or reading.handed_out
+        self._handed_out = self._handed_out or reading.events > 0
         if reading.whole and (error is not None or self._usage_agrees()):
             self._budget.success()
             return None
@@ -164,11 +165,6 @@ class Exchange:
         self._abilities.learn_from_owner(owner)
         assert self._break is not None
         return self._next(self._break, 0.0)
-
-    def tail(self) -> list[Event]:
-        """Chunks that follow from the end of the answer, not from bytes."""
-        tail, self._tail = self._tail, []
-        return tail
 
     def usage(self) -> tuple[ChunkUsage | None, bool]:
         """What all requests together spent, and whether a part of it is estimated."""
@@ -292,7 +288,8 @@ class Exchange:
             return False
         chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
         self.received.note(chunk)
-        self._tail.append((chunk, b"{}", True))
+        self.tail.chunks.append(chunk)
+        self.tail.data.append(b"{}")
         self._inferred = True
         return True
 

@@ -52,9 +52,9 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         clocks = Clocks(idle=shared.idle_timeout)
         try:
             async with Closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:
-                async for events in batches:
-                    for event in events:
-                        yield maker.make(event)
+                async for batch in batches:
+                    for chunk in maker.make(batch):
+                        yield chunk
         except ModelError as error:
             raise _official(error, self.response.request) from _reason(error)
 
@@ -85,8 +85,8 @@ class ChatStream(Stream[ChatCompletionChunk]):
         maker = ChunkMaker(client, self.response, exchange)
         batches = drive_sync(exchange, client, model, self.response)
         try:
-            for events in batches:
-                yield from map(maker.make, events)
+            for batch in batches:
+                yield from maker.make(batch)
         except ModelError as error:
             raise _official(error, self.response.request) from _reason(error)
         finally:

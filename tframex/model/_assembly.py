@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tframex._types import ReasoningMode
 from tframex._wire import Chunk, ChunkChoice, ChunkDelta
-from tframex.client._exchange import Event
+from tframex.client._reading import Batch
 from tframex.model.completion import Choice, Delta, ToolCall
 
 __all__ = ["Assembly"]
@@ -35,11 +36,14 @@ class Assembly:
         self._mode = reasoning
         self._parts: dict[int, _Parts] = {}
 
-    def add_all(self, events: list[Event]) -> list[Delta | str]:
-        """Take a batch of events in and return what the reader gets of them; text of the first choice is a bare string."""
-        into: list[Delta | str] = []
+    def add_all(self, batch: Batch) -> Sequence[Delta | str]:
+        """Take a batch in and return what the reader gets of it; text of the first choice is a bare string."""
         parts = self._parts.get(0)
-        for chunk, _, _ in events:
+        if batch.texts is not None and parts is not None and not parts.thinking:
+            parts.text += batch.texts
+            return batch.texts
+        into: list[Delta | str] = []
+        for chunk in batch.chunks:
             if not isinstance(chunk, str):
                 self._add(chunk, into)
                 parts = self._parts.get(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import anyio
@@ -55,7 +55,7 @@ class Call:
         self._exchange.begin_with(text, tokens)
         self._assembly.begin_with(text)
 
-    async def batches(self, connection: Connection) -> AsyncGenerator[list[Delta | str], None]:
+    async def batches(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
         """The pieces of the answer, as many at once as each network read brought; text of the only choice as a string."""
         exchange, assembly = self._exchange, self._assembly
         restarts = 0
@@ -66,12 +66,12 @@ class Call:
             raise timed_out("total", model_id=self._model_id, seconds=self._clocks.total) from exc
         try:
             async with Closing(drive(exchange, connection.endpoint, clocks)) as batches:
-                async for events in batches:
+                async for batch in batches:
                     if restarts != exchange.restarts:
                         restarts = exchange.restarts
                         assembly.clear()
                         guards = self._guards()
-                    if deltas := assembly.add_all(events):
+                    if deltas := assembly.add_all(batch):
                         if self._first is None:
                             self._first = time.perf_counter() - self._started
                         yield deltas
@@ -89,7 +89,7 @@ class Call:
         repeats = self._max_repeats
         return None if repeats is None else (RepetitionGuard(repeats), RepetitionGuard(repeats))
 
-    def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: list[Delta | str]) -> bool:
+    def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: Sequence[Delta | str]) -> bool:
         """Watch the answer; a loop is cut off the completion before its second copy."""
         for delta in deltas:
             pieces = (delta,) if isinstance(delta, str) else (delta.content, delta.reasoning)

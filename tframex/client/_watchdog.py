@@ -1,0 +1,59 @@
+"""Ends reads of sockets that take too long, for callers that cannot be interrupted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+__all__ = ["Watchdog"]
+
+_IDLE_ROUNDS = 5
+
+
+class Watchdog:
+    """One thread that looks after all sockets; it ends when there has been nothing to do for a while.
+
+    A timer for each would be a thread for each, which costs as much as ten tokens of a stream.
+
+    Args:
+        seconds: How long a socket may be watched before it is shut down; it may be twice as long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._watched: dict[object, tuple[float, Any]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def watching(self, sock: Any) -> Iterator[None]:
+        """Shut `sock` down if this lasts too long: whoever reads it finds its end."""
+        key = object()
+        with self._lock:
+            self._watched[key] = (time.monotonic() + self._seconds, sock)
+            # After a fork the thread is gone.
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="tframex-watchdog", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._watched[key]
+
+    def _run(self) -> None:
+        idle = 0
+        while idle < _IDLE_ROUNDS:
+            time.sleep(self._seconds)
+            with self._lock:
+                idle = 0 if self._watched else idle + 1
+                if idle == _IDLE_ROUNDS:
+                    self._thread = None
+                now = time.monotonic()
+                for since, sock in self._watched.values():
+                    if since <= now:
+                        with suppress(OSError):
+                            sock.shutdown(2)
