@@ -9,9 +9,14 @@ from tframex.tokens import TokenCounter
 
 __all__ = ["Tally"]
 
-# Characters counted at once: long enough to cost little more than counting the whole text in one go, short enough that
-# counting a part of it again costs little.
-_STRIDE = 512
+# Characters counted at once: many, which costs hardly more than counting the whole text in one go; and few near the place
+# that is looked for, so that little is counted again when it is found.
+_LONG = 2048
+_SHORT = 192
+# Tokens before the limit of a chunk where its end is looked for.
+_MARGIN = 200
+# How far to look for a place where counts add up.
+_NEAR = 512
 
 
 class Tally:
@@ -39,10 +44,10 @@ class Tally:
     def until(self, position: int) -> int:
         """Tokens before `position`."""
         known, tokens = self._last
-        if known <= position < known + _STRIDE // 4:
+        if known <= position < known + _SHORT:
             return tokens + (self._count(self._text[known:position]) if position > known else 0)
         while self._ends[-1] < position:
-            self._advance()
+            self._advance(position - self._ends[-1])
         number = bisect_right(self._ends, position) - 1
         start = self._ends[number]
         return self._sums[number] + (self._count(self._text[start:position]) if position > start else 0)
@@ -51,7 +56,9 @@ class Tally:
         """About the furthest position that has at most `tokens` tokens before it."""
         text = self._text
         while self._sums[-1] <= tokens and self._ends[-1] < len(text):
-            self._advance()
+            # Most of the way, going by the text so far.
+            left = tokens - self._sums[-1] - _MARGIN
+            self._advance(left * self._ends[-1] // self._sums[-1] if self._sums[-1] else left)
         if self._sums[-1] <= tokens:
             return len(text)
         number = bisect_right(self._sums, tokens) - 1
@@ -82,14 +89,14 @@ class Tally:
 
     def _border_from(self, position: int, limit: int) -> int:
         """The next place where counts add up; a number above `limit` if there is none near."""
-        for place in range(position, min(limit, position + _STRIDE) + 1):
+        for place in range(position, min(limit, position + _NEAR) + 1):
             if self._is_border(place):
                 return place
         return limit + 1
 
     def _border_to(self, position: int, limit: int) -> int:
         """The last place before where counts add up; -1 if there is none near."""
-        for place in range(position, max(limit, position - _STRIDE) - 1, -1):
+        for place in range(position, max(limit, position - _NEAR) - 1, -1):
             if self._is_border(place):
                 return place
         return -1
@@ -101,13 +108,14 @@ class Tally:
         before, behind = text[position - 1], text[position]
         return (behind == " " and not before.isspace()) or (before == "\n" and not behind.isspace())
 
-    def _advance(self) -> None:
+    def _advance(self, length: int) -> None:
+        """Count the next part of the text: about `length` characters, or as many as are counted at once."""
         text, start = self._text, self._ends[-1]
-        end = start + _STRIDE
+        end = start + min(max(_SHORT, length), _LONG)
         if end >= len(text):
             end = len(text)
         else:
-            limit = end + 2 * _STRIDE
+            limit = end + _NEAR
             space = text.find(" ", end, limit)
             while space >= 0 and text[space - 1].isspace():
                 space = text.find(" ", space + 1, limit)

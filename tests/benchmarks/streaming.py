@@ -19,7 +19,7 @@ from tframex import sync
 
 __all__ = ["run"]
 
-STREAMS, TOKENS, ROUNDS = 32, 500, 5
+STREAMS, TOKENS, ROUNDS = 32, 500, 11
 MESSAGES: Any = [{"role": "user", "content": "Name three colours."}]
 BODY = {"model": "smol", "messages": MESSAGES, "max_tokens": TOKENS, "stream": True}
 
@@ -129,14 +129,18 @@ def cost() -> None:
                 found[name].append(measure_async(name, url, STREAMS, TOKENS)[0])
             for name in SYNC:
                 found[name].append(measure_sync(name, url, STREAMS, TOKENS)[0])
-    medians = {name: statistics.median(values) for name, values in found.items()}
-    print(f"\nCPU of the client for each token: {STREAMS} streams of {TOKENS} tokens, median of {ROUNDS} rounds")
+
+    def ratio(name: str, other: str) -> float:
+        # Of measurements of the same round: the speed of a shared machine changes from second to second.
+        return statistics.median(mine / theirs for mine, theirs in zip(found[name], found[other], strict=True))
+
+    print(f"\nCPU of the client for each token: {STREAMS} streams of {TOKENS} tokens, medians of {ROUNDS} rounds")
     print(f"(the server writes {BURST} events at a time, each in an HTTP chunk of its own)")
-    bare = medians["bare aiohttp, reading bytes"]
-    for name, value in medians.items():
-        reference = medians["openai.OpenAI" if name in SYNC else "openai.AsyncOpenAI"]
+    for name, values in found.items():
+        official = ratio("openai.OpenAI" if name in SYNC else "openai.AsyncOpenAI", name)
+        bare = ratio(name, "bare aiohttp, reading bytes")
         print(
-            f"  {name:<28} {value:7.1f} us   official / this {reference / value:5.1f}   this / bare {value / bare:5.2f}"
+            f"  {name:<28} {statistics.median(values):7.1f} us   official / this {official:5.1f}   this / bare {bare:5.2f}"
         )
 
 

@@ -12,6 +12,7 @@ from openai.types.chat import ChatCompletionChunk
 from tframex._wire import Chunk
 from tframex.client._exchange import Exchange
 from tframex.client._reading import Batch
+from tframex.client._template import TextTemplate
 
 __all__ = ["ChunkMaker"]
 
@@ -38,6 +39,8 @@ class ChunkMaker:
         self._response = response
         self._exchange = exchange
         self._first: dict[str, Any] = {}
+        self._template: TextTemplate | None = None
+        self._tries = 3
 
     def make(self, batch: Batch) -> Iterator[ChatCompletionChunk]:
         """The chunks of a batch, each as it is asked for."""
@@ -46,7 +49,16 @@ class ChunkMaker:
         if not self._first:
             first = json.loads(batch.data[0])
             self._first = {name: first.get(name) for name in ("id", "object", "created", "model")}
-        return map(self._decode, batch.data)
+        if batch.texts is None:
+            return map(self._decode, batch.data)
+        if self._template is None and self._tries:
+            self._tries -= 1
+            text, data = batch.texts[-1], batch.data[-1]
+            self._template = TextTemplate.of(self._decode(data), data, text)
+        return map(self._like_the_others, batch.texts, batch.data)
+
+    def _like_the_others(self, text: str, data: bytes) -> ChatCompletionChunk:
+        return (self._template and self._template.fill(text, data)) or self._decode(data)
 
     def _decode(self, data: bytes) -> ChatCompletionChunk:
         try:

@@ -1,0 +1,82 @@
+"""Copies of an official chunk that differ from it in nothing but their text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
+from pydantic import BaseModel
+
+__all__ = ["TextTemplate"]
+
+# The four places in which pydantic keeps a model, written to as unpickling does.
+_SLOTS: Mapping[str, Any] = vars(BaseModel)
+_new: Any = object.__new__
+_set_fields = _SLOTS["__dict__"].__set__
+_set_names = _SLOTS["__pydantic_fields_set__"].__set__
+_set_extra = _SLOTS["__pydantic_extra__"].__set__
+_set_private = _SLOTS["__pydantic_private__"].__set__
+
+
+class TextTemplate:
+    """Makes chunks like one that has been validated: in most streams they differ in their text alone.
+
+    A copy costs about 1.6 us, validating the JSON 2.7.
+
+    Args:
+        chunk: The chunk; its only choice has nothing but text.
+        before: Its JSON as far as the text.
+        after: Its JSON behind the text.
+    """
+
+    def __init__(self, chunk: ChatCompletionChunk, before: bytes, after: bytes) -> None:
+        self._chunk, self._choice, self._delta = map(_parts, (chunk, chunk.choices[0], chunk.choices[0].delta))
+        self._before = before
+        self._after = after
+
+    @classmethod
+    def of(cls, chunk: ChatCompletionChunk, data: bytes, text: str) -> TextTemplate | None:
+        """The template for a chunk and its JSON; None if copies would have more in common with it than they may."""
+        before, found, after = data.partition(json.dumps(text, ensure_ascii=False).encode())
+        if not found or not before.rstrip().endswith(b'"content":') or b'"content"' in after:
+            return None
+        choice = chunk.choices[0]
+        values: list[Any] = []
+        for model, below in ((chunk, "choices"), (choice, "delta"), (choice.delta, "content")):
+            fields = {**vars(model), **(model.__pydantic_extra__ or {})}
+            values += [value for name, value in fields.items() if name != below]
+        # What can be changed must not be shared.
+        if len(chunk.choices) > 1 or any(not isinstance(value, (str, int, float, type(None))) for value in values):
+            return None
+        return cls(chunk, before + b'"', b'"' + after)
+
+    def fill(self, text: str, data: bytes) -> ChatCompletionChunk | None:
+        """The chunk that says `text`; None if its JSON, which is known to mean that, differs in anything else."""
+        if data != b"%b%b%b" % (self._before, text.encode(), self._after):
+            return None
+        delta = _copy(ChoiceDelta, self._delta, "content", text)
+        choice = _copy(Choice, self._choice, "delta", delta)
+        chunk: ChatCompletionChunk = _copy(ChatCompletionChunk, self._chunk, "choices", [choice])
+        return chunk
+
+
+_Parts = tuple[dict[str, Any], set[str], dict[str, Any]]
+
+
+def _parts(model: BaseModel) -> _Parts:
+    return vars(model), model.__pydantic_fields_set__, model.__pydantic_extra__ or {}
+
+
+def _copy(kind: type[BaseModel], parts: _Parts, name: str, value: object) -> Any:
+    fields, names, extra = parts
+    fields = fields.copy()
+    fields[name] = value
+    model = _new(kind)
+    _set_fields(model, fields)
+    _set_names(model, names.copy())
+    _set_extra(model, extra.copy())
+    _set_private(model, None)
+    return model
