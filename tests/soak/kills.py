@@ -80,10 +80,10 @@ def kill(times: int, *, seed: int = 1) -> Figures:
     figures = Figures()
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"
-        text.write_text(text_of(random.Random(7), 12_000))
+        text.write_text(text_of(random.Random(7), 16_000))
         for number in range(times):
             kind = random_.choice(["ChainOfAgents", "MapReduceSystem"])
-            with FakeVLLM(answer, context_window=1500, delay=0.002) as server:
+            with FakeVLLM(answer, context_window=1500, delay=0.003) as server:
                 whole = _start(server.url, text, Path(folder) / f"{number}-whole", kind)
                 assert whole.stdout is not None
                 whole.stdout.readline()
@@ -91,7 +91,7 @@ def kill(times: int, *, seed: int = 1) -> Figures:
                 expected = _finish(whole)
                 lasted = time.monotonic() - began
                 tokens = server.tokens
-            with FakeVLLM(answer, context_window=1500, delay=0.002) as server:
+            with FakeVLLM(answer, context_window=1500, delay=0.003) as server:
                 checkpoint = Path(folder) / str(number)
                 child = _start(server.url, text, checkpoint, kind)
                 assert child.stdout is not None
