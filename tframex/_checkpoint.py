@@ -11,6 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,11 @@ class Row:
     text: str
     tokens: int
     details: dict[str, Any]
+
+
+def _values(row: Row) -> tuple[str | int, ...]:
+    details = json.dumps(row.details, ensure_ascii=False)
+    return row.name, row.key, row.start, row.end, int(row.done), row.text, row.tokens, details
 
 
 def content_key(*content: object) -> str:
@@ -156,18 +162,42 @@ class Checkpoint:
 
     def put(self, row: Row) -> None:
         """Write a step down, over an earlier state of it; a finished one of the same content stays."""
-        values = (
-            row.name, row.key, row.start, row.end, int(row.done), row.text, row.tokens,
-            json.dumps(row.details, ensure_ascii=False),
-        )  # fmt: skip
         self._checked(
             lambda: self._database.execute(
                 "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET key = excluded.key, "
                 'start = excluded.start, "end" = excluded."end", done = excluded.done, text = excluded.text, '
                 "tokens = excluded.tokens, details = excluded.details WHERE NOT (done AND key = excluded.key)",
-                values,
+                _values(row),
             )
         )
+
+    def exchange(self, rows: list[Row], done_with: list[str]) -> None:
+        """Write steps down and forget others, all or none of it."""
+        put = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        values = [_values(row) for row in rows]
+
+        def work() -> None:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany(put, values)
+                self._database.executemany("DELETE FROM steps WHERE name = ?", [(name,) for name in done_with])
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
+
+        self._checked(work)
+
+    def names(self) -> list[str]:
+        """The steps that were begun."""
+        return [name for (name,) in self._checked(lambda: self._database.execute("SELECT name FROM steps").fetchall())]
+
+    def remove(self) -> None:
+        """Close the file and delete it."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                self.path.with_name(self.path.name + suffix).unlink()
 
     def close(self) -> None:
         """Close the file."""

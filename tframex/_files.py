@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING
@@ -14,7 +15,7 @@ from tframex.errors import OutputError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["PartialFile", "make_folder"]
+__all__ = ["PartialFile", "make_folder", "reported"]
 
 _being_written: set[Path] = set()
 _lock = threading.Lock()
@@ -55,7 +56,7 @@ class PartialFile:
 
     def write(self, text: str) -> None:
         """Append text; the first replaces the partial file of an earlier failure."""
-        with self._reported():
+        with reported(self.path):
             self._opened().write(text)
             self._opened().flush()
 
@@ -67,11 +68,22 @@ class PartialFile:
 
     def finish(self) -> None:
         """Give the file its name; it is on disk before it replaces an older one."""
-        with self._reported():
+        with reported(self.path):
             self._opened().flush()
             os.fsync(self._opened().fileno())
             self._opened().close()
             os.replace(self.partial, self.path)
+        with suppress(OSError):
+            self._reason.unlink()
+
+    def fail(self, reason: str) -> None:
+        """Write down, beside the partial file, why it is not whole; `finish` removes that again."""
+        with suppress(OSError):
+            self._reason.write_text(f"{reason}\n", encoding="utf-8", errors="replace")
+
+    @property
+    def _reason(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.error")
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
@@ -83,27 +95,18 @@ class PartialFile:
         with _lock:
             _being_written.discard(self._key)
 
-    def _reported(self) -> _Reported:
-        return _Reported(self.path)
 
-
-class _Reported:
-    """Turns an `OSError` into an `OutputError` that names the file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        if isinstance(exc, OSError):
-            raise OutputError(
-                f"cannot write {self._path}: {exc.strerror or exc}. Check that the folder exists and is writable, and "
-                "that the disk is not full.",
-                path=str(self._path),
-            ) from exc
+@contextmanager
+def reported(path: Path, doing: str = "write") -> Iterator[None]:
+    """Turn an `OSError` into an `OutputError` that names the file."""
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError(
+            f"cannot {doing} {path}: {exc.strerror or exc}. Check that the folder exists and is "
+            f"{'readable' if doing == 'read' else 'writable'}, and that the disk is not full.",
+            path=str(path),
+        ) from exc
 
 
 def make_folder(path: str | Path) -> Path:
@@ -115,6 +118,6 @@ def make_folder(path: str | Path) -> Path:
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise OutputError(f"cannot use {path} as a folder: it is a file", path=str(path))
-    with _Reported(path):
+    with reported(path):
         path.mkdir(parents=True, exist_ok=True)
     return path

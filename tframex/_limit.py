@@ -1,4 +1,4 @@
-"""How many calls may be in flight at once, found out while they run."""
+"""How many calls may be in flight at once: a number, or what the server turns out to take."""
 
 from __future__ import annotations
 
@@ -9,62 +9,53 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-__all__ = ["AdaptiveLimit", "Place"]
+__all__ = ["AdaptiveLimit", "Limit", "Place"]
 
 _START = 4
 # How far a refusal, and a queue, bring the limit down.
 _REFUSED, _QUEUED = 0.8, 0.9
-# A first token that takes so many times the shortest wait has stood in a queue.
+# First tokens that take so many times the shortest wait have stood in a queue.
 _QUEUE = 2.0
-# After a refusal so many calls go by before more than was refused is tried again: it may be refused again.
-_PATIENCE = 128
-# The shortest waits are forgotten after so many answers: the server may have become a slower one.
+# Seconds more than that which this process itself may take.
+_SLACK = 0.02
+# Refusals that may be risked: so many at first, and one for so many calls that were taken.
+_BUDGET, _SHARE = 5.0, 0.01
+# How long it stays at what was refused before it tries more, in times of what the way there took.
+_HOLD = 3
+# Rounds between two moments at which the limit is halved, to learn the shortest wait: a client that comes to a server that
+# is full has never seen it without a queue.
+_DRAIN = 50
+# The shortest wait is that of so many calls: the server may have become a slower one.
 _MEMORY = 512
-# Seconds after a decrease in which further refusals belong to the calls that caused it.
-_ECHO = 0.1
 
 
-class AdaptiveLimit:
-    """A limit on calls in flight that follows what the server can take.
-
-    Additive increase, multiplicative decrease (Chiu and Jain 1989), as TCP does it: from a cold start the limit grows by
-    a quarter with each round of first tokens, until the server refuses a call (429, 503, no connection) or first tokens come
-    late, which shows that calls wait in its queue. A refusal brings the limit down at once. It then climbs back to just below
-    what was refused and stays there for a while before it tries more, so that few calls are refused; if more goes
-    well, it grows as from a cold start. Clients that share a server all come down when it is full, those with the most
-    calls the most often, and so end up with about the same share.
+class Limit:
+    """Lets so many calls be in flight at once; the others wait for their turn, in order.
 
     Args:
-        maximum: What it never exceeds; None is no maximum.
+        maximum: How many; None is no limit.
     """
 
-    def __init__(self, maximum: int | None = None) -> None:
+    def __init__(self, maximum: int | None) -> None:
         self.maximum = math.inf if maximum is None else maximum
         self.in_flight = 0
         self.refusals = 0
         """How many requests the server has refused."""
-        self._limit = float(min(_START, self.maximum))
+        self._entered = 0
         self._waiting: deque[anyio.Event] = deque()
-        self._ceiling = math.inf
-        """What was refused last; infinite as long as nothing has been."""
-        self._since = 0
-        """First tokens since the last decrease."""
-        self._waits: deque[float] = deque(maxlen=_MEMORY)
-        self._shortest = math.inf
-        self._smoothed = 0.0
-        self._quiet_until = -math.inf
 
     @property
-    def limit(self) -> int:
+    def limit(self) -> float:
         """How many calls may be in flight now."""
-        return int(min(self._limit, self.maximum))
+        return self.maximum
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
         """Wait for a place among the calls in flight and hold it."""
         await self._enter()
+        self._entered += 1
         try:
-            yield Place(self)
+            yield Place(self, self._entered)
         finally:
             self.in_flight -= 1
             self._admit()
@@ -79,7 +70,7 @@ class AdaptiveLimit:
             await turn.wait()
         except BaseException:
             if turn.is_set():
-                # The place was given away in the moment this call was cancelled.
+                # The place was given away in the moment in which this call was cancelled.
                 self.in_flight -= 1
                 self._admit()
             else:
@@ -91,56 +82,15 @@ class AdaptiveLimit:
             self.in_flight += 1
             self._waiting.popleft().set()
 
-    # -- what is learned from -------------------------------------------------------------------------------------
-
-    def accepted(self, wait: float) -> None:
-        """Note a first token that came `wait` seconds after the call was sent."""
-        self._since += 1
-        self._remember(wait)
-        if self._smoothed > _QUEUE * self._shortest:
-            self._decrease(_QUEUED)
-        elif self._waiting or self.in_flight >= self.limit:
-            self._limit = min(self._limit + self._growth(), self.maximum)
-        self._admit()
+    def accepted(self, wait: float, number: int) -> None:
+        """Note the first token of call `number`, which waited for it for `wait` seconds."""
 
     def refused(self) -> None:
         """Note a request that the server did not take."""
         self.refusals += 1
-        if anyio.current_time() >= self._quiet_until:
-            self._ceiling = max(1.0, min(self._limit, self.in_flight))
-            self._decrease(_REFUSED)
-
-    def _growth(self) -> float:
-        """What one first token adds: a part of what makes a round of them."""
-        if self._limit < 0.95 * self._ceiling - 1:
-            return 0.25
-        if self._since < _PATIENCE:
-            return 0.0
-        if self._limit > 1.1 * self._ceiling + 1:
-            # It takes more than it did.
-            self._ceiling = math.inf
-        return 1 / self._limit
-
-    def _decrease(self, factor: float) -> None:
-        now = anyio.current_time()
-        if now < self._quiet_until:
-            return
-        self._limit = max(1.0, factor * min(self._limit, max(1, self.in_flight)))
-        self._since = 0
-        self._quiet_until = now + max(_ECHO, self._smoothed)
-
-    def _remember(self, wait: float) -> None:
-        weight = 2 / (1 + max(8, self.limit))
-        self._smoothed = wait if not self._waits else self._smoothed + weight * (wait - self._smoothed)
-        if len(self._waits) == _MEMORY and self._waits[0] <= self._shortest:
-            self._waits.append(wait)
-            self._shortest = min(self._waits)
-        else:
-            self._waits.append(wait)
-            self._shortest = min(self._shortest, wait)
 
     def __repr__(self) -> str:
-        return f"AdaptiveLimit({self.in_flight} of {self.limit} in flight)"
+        return f"{type(self).__name__}({self.in_flight} of {self.limit} in flight)"
 
 
 class Place:
@@ -148,10 +98,12 @@ class Place:
 
     Args:
         limit: Where it belongs.
+        number: The how many-th call it is.
     """
 
-    def __init__(self, limit: AdaptiveLimit) -> None:
+    def __init__(self, limit: Limit, number: int) -> None:
         self._limit = limit
+        self._number = number
         self._sent = anyio.current_time()
         self._answered = False
 
@@ -159,4 +111,122 @@ class Place:
         """Note that something of the answer has come; only the first time counts."""
         if not self._answered:
             self._answered = True
-            self._limit.accepted(anyio.current_time() - self._sent)
+            self._limit.accepted(anyio.current_time() - self._sent, self._number)
+
+
+class AdaptiveLimit(Limit):
+    """A limit that follows what the server can take.
+
+    Additive increase and multiplicative decrease (Chiu and Jain 1989), as TCP does it. From a cold start every first token
+    makes room for one more call, until the server refuses one (429, 503, no connection) or first tokens come late, which
+    shows that calls stand in its queue. Then the limit comes down by a fifth or a tenth and climbs again, more slowly.
+    What was refused is tried again only now and then, so that about one call in a hundred is refused; where more goes
+    well for a while, the limit grows as from a cold start. Clients that share a server all come down when it is full, the
+    largest by the most, and so end up with about the same share.
+
+    Args:
+        maximum: What it never exceeds; None is no maximum.
+    """
+
+    def __init__(self, maximum: int | None = None) -> None:
+        super().__init__(maximum)
+        self._limit = float(min(_START, self.maximum))
+        self._ceiling = math.inf
+        """What was too much the last time; infinite as long as nothing was."""
+        self._budget = _BUDGET
+        self._shortest = _Shortest()
+        self._smoothed = 0.0
+        self._drained = 0.0
+        """The limit before it was halved to see how fast first tokens come without a queue; 0 at other times."""
+        self._since_drain = 0
+        self._hold = 0
+        """How many first tokens the limit stays at the ceiling; 0 if that is not known to be refused."""
+        self._round = 0
+        """First tokens since the last decrease, of calls that were sent after it."""
+        self._decreased = 0
+
+    @property
+    def limit(self) -> float:
+        """How many calls may be in flight now."""
+        return int(min(self._limit, self.maximum))
+
+    def accepted(self, wait: float, number: int) -> None:
+        """Note the first token of call `number`, which waited for it for `wait` seconds."""
+        self._budget = min(_BUDGET, self._budget + _SHARE)
+        self._shortest.note(wait)
+        # A call that was sent before the last decrease says nothing about the limit of now.
+        if number > self._decreased:
+            self._round += 1
+            self._since_drain += 1
+            if self._drained:
+                if self._round >= self._limit:
+                    self._limit, self._drained = self._drained, 0.0
+                    self._restart()
+            elif self._since_drain > _DRAIN * self._limit:
+                drained = self._limit
+                self._decrease(0.5)
+                self._drained, self._since_drain = drained, 0
+            else:
+                self._adapt(wait)
+        self._admit()
+
+    def _adapt(self, wait: float) -> None:
+        self._smoothed += (wait - self._smoothed) / min(self._round, max(8, self._limit / 2))
+        if self._round >= min(8, self._limit) and self._smoothed > _QUEUE * self._shortest.value + _SLACK:
+            self._decrease(_QUEUED)
+            self._hold = 0
+        elif self._waiting or self.in_flight >= self.limit:
+            self._limit = min(self._limit + self._growth(), self.maximum)
+
+    def refused(self) -> None:
+        """Note a request that the server did not take."""
+        super().refused()
+        self._budget = max(-_BUDGET, self._budget - 1)
+        # While more calls are in flight than may be, the last decrease is still having its effect.
+        if self.in_flight <= self._limit + 1:
+            self._ceiling = max(1.0, self.in_flight - 1.0)
+            self._decrease(_REFUSED)
+            self._hold = 1
+
+    def _growth(self) -> float:
+        """What one first token adds."""
+        if self._limit > 1.1 * self._ceiling + 1:
+            # It takes more than it did.
+            self._ceiling = math.inf
+        if math.isinf(self._ceiling):
+            return 1.0
+        # About one call for each round of them, however many there are: so the smaller of two clients catches up.
+        step = 1 / self._limit + 1 / 64
+        if self._limit < self._ceiling and self._hold:
+            self._hold = _HOLD * self._round
+            return min(step, self._ceiling - self._limit)
+        return step if self._round >= self._hold and self._budget >= 1 else 0.0
+
+    def _decrease(self, factor: float) -> None:
+        if math.isinf(self._ceiling):
+            self._ceiling = self._limit
+        self._limit = max(1.0, factor * min(self._limit, max(1, self.in_flight)))
+        self._drained = 0.0
+        self._restart()
+
+    def _restart(self) -> None:
+        """Look at nothing but calls that are sent from now on."""
+        self._decreased = self._entered
+        self._round = 0
+        self._smoothed = 0.0
+
+
+class _Shortest:
+    """The shortest of the last waits: of `_MEMORY` to twice as many."""
+
+    def __init__(self) -> None:
+        self.value = math.inf
+        self._next = math.inf
+        self._count = 0
+
+    def note(self, wait: float) -> None:
+        self.value = min(self.value, wait)
+        self._next = min(self._next, wait)
+        self._count += 1
+        if self._count == _MEMORY:
+            self.value, self._next, self._count = self._next, math.inf, 0

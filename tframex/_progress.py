@@ -19,6 +19,9 @@ class Progress:
         total: Steps in all.
         failed: Steps that failed; they count as finished.
         detail: What it brought, for people to read: the summary so far, a file, an error.
+        running: Calls in flight.
+        tokens_per_second: How fast all answers together arrive, a token for each piece.
+        seconds_left: How long it will take at this pace, or None if nobody knows.
     """
 
     stage: str
@@ -26,7 +29,11 @@ class Progress:
     total: int
     failed: int = 0
     detail: str = ""
+    running: int = 0
+    tokens_per_second: float = 0.0
+    seconds_left: float | None = None
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
-"""Called after each step, on the event loop's thread: it should return soon. What it raises ends the work."""
+"""Called after each step, and by `MultiCallSystem` also twice a second,
+on the event loop's thread: it should return soon. What it raises ends the work."""

@@ -16,6 +16,7 @@ from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutE
 __all__ = [
     "DEFAULT_WAIT",
     "RetryBudget",
+    "is_overload",
     "is_transient",
     "retry_after_seconds",
     "seconds_to_wait",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 _TRANSIENT_STATUS = frozenset({408, 409, 429})
+_OVERLOAD = frozenset({429, 503})
 
 
 def is_transient(error: Exception) -> bool:
@@ -35,6 +37,15 @@ def is_transient(error: Exception) -> bool:
         return error.phase == "connect"
     if isinstance(error, ModelStatusError):
         return error.status_code in _TRANSIENT_STATUS or error.status_code >= 500
+    return isinstance(error, ModelConnectionError)
+
+
+def is_overload(error: Exception) -> bool:
+    """Whether the server refused a request because it has too many: 429, 503, or no connection at all."""
+    if isinstance(error, ModelStatusError):
+        return error.status_code in _OVERLOAD
+    if isinstance(error, ModelTimeoutError):
+        return error.phase == "connect"
     return isinstance(error, ModelConnectionError)
 
 

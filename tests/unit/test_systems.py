@@ -121,8 +121,9 @@ def test_multi_call_writes_every_answer_to_its_own_file(backend: str, tmp_path: 
 
     with FakeVLLM(delay=0.001) as server:
         anyio.run(body, backend=backend)
-    assert sorted(step.done for step in steps) == list(range(1, 8))
-    assert {(step.stage, step.total, step.failed) for step in steps} == {("call", 7, 0)}
+    ended = [step for step in steps if step.stage == "call"]
+    assert [step.done for step in ended] == list(range(1, 8))
+    assert {(step.total, step.failed) for step in steps} == {(7, 0)}
 
 
 def test_multi_call_in_a_sync_script(tmp_path: Path) -> None:
@@ -135,9 +136,9 @@ def test_multi_call_in_a_sync_script(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_wait")
 def test_a_failed_call_says_so_and_the_others_go_on(colour: Colour, tmp_path: Path) -> None:
     async def body() -> None:
-        model = ScriptedModel(["one", ModelStatusError("busy", status_code=503), "three"])
+        model = ScriptedModel(["one", ModelStatusError("bad", status_code=400), "three"])
         paths = await colour.make(MultiCallSystem("m", model, max_concurrency=1)).run("x", 3, tmp_path)
-        assert paths["call_2"] == "ERROR: busy"
+        assert paths["call_2"] == "ERROR: bad"
         assert [Path(paths[name]).read_text() for name in ("call_1", "call_3")] == ["one", "three"]
 
     colour.run(body)

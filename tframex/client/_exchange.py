@@ -15,8 +15,9 @@ from typing import Literal
 
 import tenacity
 
+from tframex._limit import Limit
 from tframex._logging import get_logger
-from tframex._retry import DEFAULT_WAIT, RetryBudget, is_transient, seconds_to_wait
+from tframex._retry import DEFAULT_WAIT, RetryBudget, is_overload, is_transient, seconds_to_wait
 from tframex._types import ResumeMode
 from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage
 from tframex.client._abilities import Abilities
@@ -64,6 +65,7 @@ class Exchange:
         restartable: Whether nobody has seen the text yet, so that starting over is allowed.
         asks_for_ids: Whether the first request asks for token ids, where the endpoint has them.
         wait: How long to wait between requests.
+        limit: The calls that may be in flight; it is told when the endpoint refuses a request.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Exchange:
         restartable: bool = False,
         asks_for_ids: bool = True,
         wait: tenacity.wait.wait_base = DEFAULT_WAIT,
+        limit: Limit | None = None,
     ) -> None:
         self.request = request
         self.received = Received()
@@ -97,6 +100,7 @@ class Exchange:
         self._restartable = restartable
         self._asks_for_ids = asks_for_ids
         self._wait = wait
+        self._limit = limit
         self._fruitless = 0
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
@@ -146,6 +150,8 @@ class Exchange:
             return None
         if error is None:
             error = self._what_was_wrong()
+        if self._limit is not None and not reading.events and is_overload(error):
+            self._limit.refused()
         self._spend()
         if not error.partial:
             error.partial = self.received.text

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tframex._concurrency import Closing
+from tframex._limit import AdaptiveLimit
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
 from tframex.model.completion import Choice, Completion, Delta, Timings
@@ -33,11 +34,14 @@ class BaseModel(ABC):
         model_id: The name.
         context_window: Tokens that prompt and answer may have together, or None if unknown.
         default_max_tokens: Tokens an answer may have unless a call says otherwise, or None for the endpoint's own limit.
+        max_concurrency: Calls in flight at once, or None for no limit.
     """
 
     context_window: int | None = None
     default_max_tokens: int | None = None
+    max_concurrency: int | None = None
     _counter: EndpointCounter | None = None
+    _limit: AdaptiveLimit | None = None
 
     def __init__(self, model_id: str) -> None:
         if not isinstance(model_id, str) or not model_id.strip():
@@ -83,6 +87,13 @@ class BaseModel(ABC):
         if self._counter is None:
             self._counter = EndpointCounter(self)
         return self._counter
+
+    @property
+    def _shared_limit(self) -> AdaptiveLimit:
+        """How many calls all systems together have in flight on this model, as found out while they run."""
+        if self._limit is None:
+            self._limit = AdaptiveLimit(self.max_concurrency)
+        return self._limit
 
     async def window(self) -> int | None:
         """Tokens that prompt and answer may have together, as far as it can be found out; None if it cannot."""

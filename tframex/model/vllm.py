@@ -372,6 +372,7 @@ class VLLMModel(BaseModel):
             max_retries=settings.max_retries,
             resume=settings.resume,
             restartable=restartable,
+            limit=self._shared_limit,
         )
         # One of several answers that loops must not end the others.
         repeats = settings.max_repeats if options.get("n") in (None, 1) else None

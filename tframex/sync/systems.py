@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from tframex import agents as _agents
 from tframex import model as _model
 from tframex import systems as _systems
+from tframex._types import Messages
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
+from tframex.sync.agents import BaseAgent
 from tframex.sync.model import BaseModel
-from tframex.systems import LongTextPrompts, LongTextResult, ProgressCallback
+from tframex.systems import BatchResult, BestOf, LongTextPrompts, LongTextResult, ProgressCallback, Samples, Vote
+from tframex.systems._judging import Judge
 from tframex.systems.chain_of_agents import Decision, Order
 from tframex.tokens import TokenCounter
 
@@ -175,9 +179,19 @@ class MapReduceSystem(LongTextSystem):
 class MultiCallSystem(BaseSystem):
     _async: _systems.MultiCallSystem
 
-    def __init__(self, system_id: str, model: BaseModel, *, max_concurrency: int = 16) -> None:
+    def __init__(
+        self,
+        system_id: str,
+        model: BaseModel,
+        *,
+        max_concurrency: int | Literal["auto"] = "auto",
+        warm_prefix: bool = False,
+    ) -> None:
         self._async = _systems.MultiCallSystem(
-            system_id, unwrap(model, _model.BaseModel, "model"), max_concurrency=max_concurrency
+            system_id,
+            unwrap(model, _model.BaseModel, "model"),
+            max_concurrency=max_concurrency,
+            warm_prefix=warm_prefix,
         )
 
     def run(
@@ -192,4 +206,65 @@ class MultiCallSystem(BaseSystem):
     ) -> dict[str, str]:
         return _bridge.run(
             lambda: self._async.run(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
+        )
+
+    def complete(
+        self,
+        prompt: str,
+        num_calls: int,
+        output_dir: str | Path = "multi_call_outputs",
+        base_filename: str = "output",
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Samples:
+        return _bridge.run(
+            lambda: self._async.complete(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
+        )
+
+    def sample(self, prompt: str, n: int, *, progress: ProgressCallback | None = None, **options: Any) -> Samples:
+        return _bridge.run(lambda: self._async.sample(prompt, n, progress=progress, **options))
+
+    def map(
+        self, prompts: Iterable[str | Messages], *, progress: ProgressCallback | None = None, **options: Any
+    ) -> Samples:
+        return _bridge.run(lambda: self._async.map(prompts, progress=progress, **options))
+
+    def vote(
+        self,
+        prompt: str,
+        n: int,
+        *,
+        key: Callable[[str], str | None] | None = None,
+        confidence: float = 0.95,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Vote:
+        return _bridge.run(
+            lambda: self._async.vote(prompt, n, key=key, confidence=confidence, progress=progress, **options)
+        )
+
+    def best_of(
+        self,
+        prompt: str,
+        n: int,
+        judge: Judge | BaseAgent,
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> BestOf:
+        asked = unwrap(judge, _agents.BaseAgent, "judge") if isinstance(judge, BaseAgent) else judge
+        return _bridge.run(lambda: self._async.best_of(prompt, n, asked, progress=progress, **options))
+
+    def run_file(
+        self,
+        input_path: str | Path,
+        output_path: str | Path,
+        *,
+        checkpoint: str | Path | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> BatchResult:
+        return _bridge.run(
+            lambda: self._async.run_file(input_path, output_path, checkpoint=checkpoint, progress=progress, **options)
         )

@@ -16,7 +16,8 @@ from tframex._logging import get_logger
 from tframex._progress import Progress, ProgressCallback
 from tframex._thinking import strip_thinking
 from tframex._types import Messages
-from tframex.errors import ContextLengthError, StreamInterruptedError
+from tframex.errors import ContextLengthError
+from tframex.model._begun import Begun, going_on
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta, Timings, Usage
 from tframex.model.counter import EndpointCounter
@@ -167,13 +168,14 @@ class Job:
             await self._save(Row(name, key, step.start, step.end, False, "".join(text), pieces, details))
 
         try:
-            async with Closing(self._answer(name, model, messages, options, begun)) as arriving:
+            earlier = None if begun is None else Begun(begun.text, begun.tokens)
+            async with Closing(going_on(model, messages, options, earlier)) as arriving:
                 async for event in arriving:
                     if isinstance(event, Completion):
                         completion = event
                     elif isinstance(event, Delta) and event.content and event.index == 0:
-                        earlier = begun is not None and not text and event.content == begun.text
-                        pieces += begun.tokens if begun is not None and earlier else 1
+                        again = earlier is not None and not text and event.content == earlier.text
+                        pieces += earlier.tokens if earlier is not None and again else 1
                         text.append(event.content)
                         grown = pieces - saved >= max(_PIECES, pieces // _SHARE)
                         if grown or time.monotonic() - saved_at >= _SECONDS:
@@ -217,34 +219,6 @@ class Job:
         }
         await self._save(Row(name, key, step.start, step.end, True, done.text, pieces, details))
         yield done
-
-    async def _answer(
-        self, name: str, model: BaseModel, messages: Messages, options: dict[str, Any], begun: Row | None
-    ) -> AsyncGenerator[Delta | Completion, None]:
-        """The model's answer, going on from what an earlier run has brought of it where that can be done."""
-        if begun is not None and begun.text.strip() and "<think>" not in begun.text and await model._continues(options):
-            log.info("continuing a step", system=self._name, step=name, tokens=begun.tokens)
-            waiting: Delta | None = None
-            went_on = False
-            try:
-                async with Closing(model._stream_after(messages, begun.text, begun.tokens, **options)) as events:
-                    async for event in events:
-                        if waiting is None and isinstance(event, Delta):
-                            # The earlier part; it is handed on when more has come after it.
-                            waiting = event
-                            continue
-                        if waiting is not None and not went_on:
-                            went_on = True
-                            yield waiting
-                        yield event
-                return
-            except StreamInterruptedError as error:
-                if went_on:
-                    raise
-                log.info("starting a step over", system=self._name, step=name, error=str(error))
-        async with Closing(model.stream(messages, **options)) as events:
-            async for event in events:
-                yield event
 
     async def _row(self, name: str) -> Row | None:
         if self._checkpoint is None:

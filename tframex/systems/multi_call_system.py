@@ -1,41 +1,66 @@
-"""The same prompt several times at once."""
+"""One prompt many times, or many prompts, at once."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tframex._checks import check_count
 from tframex._concurrency import map_bounded
 from tframex._files import make_folder
-from tframex._logging import get_logger
-from tframex._progress import Progress, ProgressCallback
-from tframex.agents.base import check_prompt
-from tframex.agents.basic import BasicAgent
-from tframex.errors import ConfigurationError, TFrameXError
+from tframex._limit import Limit
+from tframex._progress import ProgressCallback
+from tframex._types import Message, Messages
+from tframex.agents.base import BaseAgent, check_prompt
+from tframex.errors import ConfigurationError
 from tframex.model.base import BaseModel
+from tframex.systems._batching import Batch
+from tframex.systems._calls import Calls, reason_of
+from tframex.systems._judging import Judge, best, judged
+from tframex.systems._meter import Meter
+from tframex.systems._voting import Ballot
 from tframex.systems.base import BaseSystem
+from tframex.systems.batch import BatchResult
+from tframex.systems.samples import BestOf, Sample, Samples, Vote
 
 __all__ = ["MultiCallSystem"]
 
-log = get_logger("tframex.systems")
-
 
 class MultiCallSystem(BaseSystem):
-    """Sends one prompt several times at once and streams each answer into a file of its own.
+    """Makes many calls at once: into files, as samples, for a vote, or one for each of many prompts.
+
+    How many are in flight is found out while they run (`"auto"`): the number grows until the server refuses calls (429,
+    503, no connection) or lets them wait, and follows what it can take from then on. All systems with `"auto"` on one
+    model share that number. A call that is refused is sent again for two minutes; one that breaks off is continued.
+
+    With the option `seed` the calls get distinct seeds that follow each other, so that a run can be repeated.
 
     Args:
         system_id: A name for logs and errors.
         model: The model to work with.
-        max_concurrency: Calls in flight at once.
+        max_concurrency: Calls in flight at once: `"auto"` or a number. The model's own `max_concurrency` holds as well.
+        warm_prefix: Send the first call ahead and the others when its first token has come, so that they find their common
+            prompt in the server's prefix cache.
 
     Raises:
         ConfigurationError: An argument is out of range.
     """
 
-    def __init__(self, system_id: str, model: BaseModel, *, max_concurrency: int = 16) -> None:
+    def __init__(
+        self,
+        system_id: str,
+        model: BaseModel,
+        *,
+        max_concurrency: int | Literal["auto"] = "auto",
+        warm_prefix: bool = False,
+    ) -> None:
         super().__init__(system_id, model)
-        self.max_concurrency = check_count("max_concurrency", max_concurrency)
+        if max_concurrency != "auto":
+            check_count("max_concurrency", max_concurrency, instead='or "auto"')
+        self.max_concurrency = max_concurrency
+        self.warm_prefix = warm_prefix
+        self._own_limit = None if max_concurrency == "auto" else Limit(max_concurrency)
 
     async def run(
         self,
@@ -50,18 +75,43 @@ class MultiCallSystem(BaseSystem):
         """Send the prompt `num_calls` times and write the answers to `output_dir/base_filename_1.txt` and so on.
 
         An answer grows in a `.partial` file and gets its name when it is whole. A failed call does not stop the others:
-        its value starts with `ERROR:`, and what it had received stays in its partial file.
+        its value starts with `ERROR:`, what it had received stays in its partial file, and why it failed in an `.error`
+        file beside that.
 
         Args:
             prompt: What to send.
             num_calls: How many times.
             output_dir: The folder for the answers; it is made if it is missing.
             base_filename: How the files' names begin.
-            progress: Called after each call.
+            progress: Called after each call, and twice a second.
             **options: Options for the model.
 
         Returns:
             `{"call_1": path, "call_2": path, ...}`.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            OutputError: The folder cannot be used; nothing was sent.
+        """
+        samples = await self.complete(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
+        return {
+            f"call_{sample.index}": str(sample.path) if sample.error is None else reason_of(sample.error)
+            for sample in samples
+        }
+
+    async def complete(
+        self,
+        prompt: str,
+        num_calls: int,
+        output_dir: str | Path = "multi_call_outputs",
+        base_filename: str = "output",
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Samples:
+        """As `run`, and return every call with its file, its answer or error, its times and what it used.
+
+        The arguments are those of `run`.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
@@ -74,28 +124,167 @@ class MultiCallSystem(BaseSystem):
                 f"base_filename must be the beginning of a file name, not {base_filename!r}; folders go into output_dir"
             )
         folder = make_folder(output_dir)
-        agent = BasicAgent(self.system_id, self.model)
-        done = failed = 0
+        paths = [folder / f"{base_filename}_{number}.txt" for number in range(1, num_calls + 1)]
+        return await self._all([_user(prompt)] * num_calls, options, progress, paths)
 
-        async def call(number: int) -> str:
-            nonlocal done, failed
-            path = folder / f"{base_filename}_{number}.txt"
-            try:
-                await agent.stream_to_file(prompt, path, **options)
-                result = str(path)
-            except ConfigurationError:
-                # Wrong for every call alike: say so instead of failing num_calls times.
-                raise
-            except Exception as error:
-                # Also what a model of the user's own may raise: the other calls have been paid for.
-                log.warning("call failed", system=self.system_id, call=number, error=str(error))
-                kind = "" if isinstance(error, TFrameXError) else f"{type(error).__name__}: "
-                result = f"ERROR: {kind}{error}"
-                failed += 1
-            done += 1
-            if progress is not None:
-                progress(Progress("call", done, num_calls, failed, detail=result))
-            return result
+    async def sample(self, prompt: str, n: int, *, progress: ProgressCallback | None = None, **options: Any) -> Samples:
+        """Send the prompt `n` times and return the answers, without files.
 
-        results = await map_bounded(call, range(1, num_calls + 1), self.max_concurrency)
-        return {f"call_{number}": result for number, result in enumerate(results, start=1)}
+        Args:
+            prompt: What to send.
+            n: How many times.
+            progress: Called after each call, and twice a second.
+            **options: Options for the model; with `seed` the samples are distinct and can be had again.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+        """
+        check_prompt(prompt)
+        return await self._all([_user(prompt)] * check_count("n", n), options, progress)
+
+    async def map(
+        self, prompts: Iterable[str | Messages], *, progress: ProgressCallback | None = None, **options: Any
+    ) -> Samples:
+        """Send many prompts and return their answers in the same order. `run_file` is for more than memory holds.
+
+        Args:
+            prompts: Texts, or conversations as the Chat Completions API takes them.
+            progress: Called after each call, and twice a second.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+        """
+        if isinstance(prompts, str):
+            raise ConfigurationError(
+                "prompts must be several prompts, not one string; `sample` sends one several times"
+            )
+        asked = [_user(check_prompt(prompt)) if isinstance(prompt, str) else prompt for prompt in prompts]
+        return await self._all(asked, options, progress)
+
+    async def vote(
+        self,
+        prompt: str,
+        n: int,
+        *,
+        key: Callable[[str], str | None] | None = None,
+        confidence: float = 0.95,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Vote:
+        """Ask up to `n` times and return what most answers say (self-consistency, Wang et al. 2022, arXiv 2203.11171).
+
+        No more calls are sent than could decide the vote, and as soon as the leader cannot be caught by those that are
+        missing, at this confidence, the others are cancelled on the server.
+
+        Args:
+            prompt: What to ask.
+            n: The most answers.
+            key: What an answer says: a short text that equal answers have in common, or None for an answer that does not
+                count. By default the last line of the text, without white space, case and a final full stop.
+            confidence: How probable it must be that the missing votes would not change the winner; with 1 they cannot.
+            progress: Called after each call, and twice a second.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            PartialFailureError: No call brought an answer that counts.
+        """
+        check_prompt(prompt)
+        ballot = Ballot(check_count("n", n), confidence, key)
+        calls = self._calls(n, progress)
+        await ballot.hold(lambda index: calls.one(index, _user(prompt), options), calls.cancel)
+        return ballot.result(calls.samples(ballot.samples))
+
+    async def best_of(
+        self,
+        prompt: str,
+        n: int,
+        judge: Judge | BaseAgent,
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> BestOf:
+        """Ask `n` times and return the answer with the highest score.
+
+        Args:
+            prompt: What to ask.
+            n: How many answers.
+            judge: A function from an answer to its score, asynchronous or not; or an agent that is asked to give each
+                answer points from 0 to 100. An answer without a score cannot win.
+            progress: Called after each call, and twice a second.
+            **options: Options for the model; not for the judge.
+
+        Raises:
+            ConfigurationError: An argument is wrong; nothing was sent.
+            PartialFailureError: No answer got a score.
+        """
+        score = judged(judge, prompt)
+        samples = await self.sample(prompt, n, progress=progress, **options)
+        return await best(samples, score)
+
+    async def run_file(
+        self,
+        input_path: str | Path,
+        output_path: str | Path,
+        *,
+        checkpoint: str | Path | None = None,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> BatchResult:
+        """Answer every line of a JSON Lines file, in order, in another one.
+
+        A line is a text (`"a prompt"`), an object with a `prompt` or with `messages` (and, if you like, a `custom_id` and
+        options), or a request of OpenAI's Batch API, which is answered in that API's format. Results are on disk as soon
+        as those before them are; memory does not grow with the file. A line that cannot be answered gets an `error` in its
+        place.
+
+        The same call again goes on where the last one stopped, however it stopped. Where the server itself is at fault
+        (gone for two minutes, the key refused), the run ends with that error, and can be continued as well.
+
+        Args:
+            input_path: The requests.
+            output_path: The results. Those that are there already are kept; they must be of the same requests, model and
+                options.
+            checkpoint: Where unfinished answers are kept until their line is written; `OUTPUT.checkpoint` by default.
+                It is deleted at the end.
+            progress: Called after each line, and twice a second.
+            **options: Options for all lines; those of a line go before them.
+
+        Raises:
+            ConfigurationError: An argument or option is wrong.
+            OutputError: A file cannot be read or written.
+            CheckpointError: The output, or the checkpoint, belongs to another batch.
+            ModelError: The server is gone or refuses everything.
+        """
+        batch = Batch(self.model, Path(input_path), Path(output_path), checkpoint, options)
+        return await batch.run(self._metered, progress)
+
+    @property
+    def _limit(self) -> Limit:
+        return self._own_limit or self.model._shared_limit
+
+    def _calls(self, total: int, progress: ProgressCallback | None) -> Calls:
+        return self._metered(Meter(total, progress))
+
+    def _metered(self, meter: Meter) -> Calls:
+        return Calls(self.system_id, self.model, self._limit, meter, warm_prefix=self.warm_prefix)
+
+    async def _all(
+        self,
+        asked: list[Messages],
+        options: dict[str, Any],
+        progress: ProgressCallback | None,
+        paths: list[Path] | None = None,
+    ) -> Samples:
+        calls = self._calls(len(asked), progress)
+
+        async def call(index: int) -> Sample:
+            return await calls.one(index, asked[index - 1], options, path=paths[index - 1] if paths else None)
+
+        # The limit says how many of them may be in flight; the others wait for it.
+        return calls.samples(await map_bounded(call, range(1, len(asked) + 1), len(asked)))
+
+
+def _user(prompt: str) -> list[Message]:
+    return [{"role": "user", "content": prompt}]

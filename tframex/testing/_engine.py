@@ -69,7 +69,7 @@ class Engine:
     tokenize: Callable[[str], list[str]]
     _vocabulary: dict[str, int] = field(default_factory=dict)
     _words: list[str] = field(default_factory=list)
-    _prompts: dict[str, Answer] = field(default_factory=dict)
+    _prompts: dict[tuple[str, object], Answer] = field(default_factory=dict)
 
     def ids(self, text: str) -> list[int]:
         """The token ids of a text."""
@@ -114,7 +114,7 @@ class Engine:
         else:
             whole = self.answer(body)
             partial, words, thinking = "", self._words_of(whole), bool(whole.reasoning)
-            self._prompts[prompt] = whole
+            self._prompts[prompt, body.get("seed")] = whole
         return self._chat_events(body, ids, words, thinking, prompt)
 
     def completion(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
@@ -124,8 +124,8 @@ class Engine:
             raise RequestError(404, "File Not Found", kind="not_found_error")
         ids = self._fit(list(body["prompt"]), body)
         text = self.text(ids)
-        for prompt, answer in self._prompts.items():
-            if text.startswith(prompt) and answer.raw.startswith(text[len(prompt) :]):
+        for (prompt, seed), answer in self._prompts.items():
+            if seed == body.get("seed") and text.startswith(prompt) and answer.raw.startswith(text[len(prompt) :]):
                 words = self.tokenize(answer.raw[len(text) - len(prompt) :])
                 return self._text_events(body, ids, words)
         return self._text_events(body, ids, self.tokenize(" (a prompt nobody knows)"))

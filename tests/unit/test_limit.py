@@ -1,0 +1,107 @@
+"""How many calls are in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from tests.simulated import Server, share, throughput
+from tframex._limit import AdaptiveLimit, Limit
+
+SERVERS: dict[str, tuple[Callable[[], Server], int, tuple[float, int] | None, tuple[int, ...]]] = {
+    "small": (lambda: Server(4), 1000, None, (3, 4, 5)),
+    "small, with a queue": (lambda: Server(4, queue=2), 1000, None, (4, 5, 6)),
+    "large": (lambda: Server(128), 4000, None, (120, 128)),
+    "large, with a queue": (lambda: Server(128, queue=32), 4000, None, (128, 140)),
+    "endless queue": (lambda: Server(64, queue=10**9), 2000, None, (64, 80)),
+    "grows": (lambda: Server(16), 2000, (30.0, 64), (16, 32, 64)),
+    "grows, with a queue": (lambda: Server(16, queue=8), 2000, (30.0, 64), (16, 24, 32, 64)),
+    "shrinks": (lambda: Server(64), 2000, (15.0, 16), (16, 32, 64)),
+}
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_the_limit_finds_what_the_server_can_take(name: str) -> None:
+    make, calls, change, fixed = SERVERS[name]
+    best = max(throughput(make(), calls, Limit(number), change=change) for number in fixed)
+    server = make()
+    limit = AdaptiveLimit()
+    found = throughput(server, calls, limit, change=change)
+    print(f"{name}: {found / best:.3f} of the best fixed number, {server.refused / server.requests:.2%} refused")
+    assert found >= 0.9 * best
+    assert server.refused < 0.02 * server.requests
+    assert limit.refusals == server.refused
+
+
+@pytest.mark.parametrize("later", [0.0, 20.0])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_clients_end_with_about_the_same_share(later: float, seed: int) -> None:
+    """Also one that comes to a server which the other has filled."""
+    found = share(Server(32, queue=16, seed=seed), later=later, seconds=200)
+    print(f"{later:.0f} s later: {found:.2f}")
+    assert found >= 0.75
+
+
+def test_a_maximum_is_never_exceeded() -> None:
+    server = Server(64)
+    peak = 0
+
+    class Watched(AdaptiveLimit):
+        def _admit(self) -> None:
+            nonlocal peak
+            super()._admit()
+            peak = max(peak, self.in_flight)
+
+    throughput(server, 300, Watched(7))
+    assert peak == 7
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_calls_wait_in_order_and_a_cancelled_one_gives_its_place_away(backend: str) -> None:
+    async def main() -> None:
+        limit = Limit(1)
+        order: list[int] = []
+
+        async def call(number: int) -> None:
+            async with limit.place():
+                order.append(number)
+                await anyio.sleep(0.001)
+
+        async with anyio.create_task_group() as group:
+            for number in range(6):
+                with anyio.CancelScope() as scope:
+                    group.start_soon(call, number)
+                    await anyio.lowlevel.checkpoint()
+                scope.cancel()
+            with anyio.move_on_after(0.0001):
+                await call(99)
+        assert order == [0, 1, 2, 3, 4, 5]
+        assert limit.in_flight == 0
+
+    anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_call_that_is_cancelled_as_it_gets_its_place_keeps_nobody_waiting(backend: str) -> None:
+    async def main() -> None:
+        limit = Limit(1)
+        entered: list[str] = []
+
+        async def call(name: str, scope: anyio.CancelScope) -> None:
+            with scope:
+                async with limit.place():
+                    entered.append(name)
+
+        first, second = anyio.CancelScope(), anyio.CancelScope()
+        async with anyio.create_task_group() as group:
+            async with limit.place():
+                group.start_soon(call, "first", first)
+                group.start_soon(call, "second", second)
+                await anyio.wait_all_tasks_blocked()
+            first.cancel()
+        assert entered[-1] == "second"
+        assert limit.in_flight == 0
+
+    anyio.run(main, backend=backend)

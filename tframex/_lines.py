@@ -1,0 +1,115 @@
+"""A file of lines that only grows, and survives being killed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tframex._files import make_folder, reported
+from tframex.errors import OutputError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["LineFile", "count_lines", "read_lines"]
+
+_BLOCK = 1 << 20
+
+
+class LineFile:
+    """Appends lines to a file; what `write` has returned from is on disk.
+
+    A last line without its end is what a killed process left: it is cut off when the file is opened. Its methods block;
+    call them in a thread.
+
+    Args:
+        path: The file; missing folders are made.
+
+    Raises:
+        OutputError: The file cannot be read or written, or another run is writing it.
+    """
+
+    _open: set[Path] = set()  # noqa: RUF012 - shared on purpose: what this process writes
+    _lock = threading.Lock()
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        make_folder(self.path.parent)
+        self._key = self.path.resolve()
+        with self._lock:
+            if self._key in self._open:
+                raise OutputError(f"cannot write {self.path}: another run is writing it", path=str(self.path))
+            self._open.add(self._key)
+        try:
+            with reported(self.path):
+                self._file = self.path.open("a+b", buffering=0)
+                self._repair()
+        except BaseException:
+            self._release()
+            raise
+
+    def _repair(self) -> None:
+        size = end = self._file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - _BLOCK)
+            self._file.seek(start)
+            newline = self._file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            self._file.truncate(end)
+
+    def write(self, lines: list[str]) -> None:
+        """Append lines, and wait until they are on disk.
+
+        Raises:
+            OutputError: The disk is full, or the file has gone.
+        """
+        data = memoryview("".join(f"{line}\n" for line in lines).encode())
+        with reported(self.path):
+            while data:
+                data = data[self._file.write(data) :]
+            os.fsync(self._file.fileno())
+            if not self.path.exists():
+                raise FileNotFoundError("it was removed while it was being written")
+
+    def _release(self) -> None:
+        with self._lock:
+            self._open.discard(self._key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._release()
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a file that are not empty, with their numbers from 1, one by one.
+
+    Raises:
+        OutputError: The file cannot be read.
+    """
+    with reported(path, "read"), path.open(encoding="utf-8-sig", newline="\n", errors="surrogateescape") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+
+
+def count_lines(path: Path) -> int:
+    """About how many lines a file has.
+
+    Raises:
+        OutputError: The file cannot be read.
+    """
+    with reported(path, "read"), path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))

@@ -1,0 +1,250 @@
+"""One run over a file of requests: read, asked, written down in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+
+from tframex._checkpoint import Checkpoint, Row, content_key
+from tframex._lines import LineFile, count_lines, read_lines
+from tframex._progress import ProgressCallback
+from tframex._retry import is_overload
+from tframex.errors import AuthenticationError, CheckpointError, ConfigurationError, ModelError, ModelNotFoundError
+from tframex.model._begun import Begun
+from tframex.model.base import BaseModel
+from tframex.model.completion import Usage
+from tframex.systems._calls import Calls
+from tframex.systems._meter import Meter
+from tframex.systems.batch import BatchResult, Line
+from tframex.systems.samples import Sample
+
+__all__ = ["Batch"]
+
+# Lines that are read ahead of the one whose result is written next. It bounds the memory.
+_AHEAD = 2048
+# Seconds between two states of the answers that are not written yet.
+_APART = 0.25
+
+
+class Batch:
+    """Answers the lines of a file.
+
+    Args:
+        model: Who answers.
+        source: The file of requests.
+        target: The file of results.
+        checkpoint: Where answers are kept that cannot be written yet: those that overtook an earlier line, and what has
+            arrived of those in flight. None: `TARGET.checkpoint`.
+        options: Options for all lines.
+
+    Raises:
+        ConfigurationError: Source and target are the same.
+    """
+
+    def __init__(
+        self,
+        model: BaseModel,
+        source: Path,
+        target: Path,
+        checkpoint: str | Path | None,
+        options: dict[str, Any],
+    ) -> None:
+        if source.resolve() == target.resolve():
+            raise ConfigurationError(f"the output must be another file than the input, {source}")
+        self._model = model
+        self._source = source
+        self._target = target
+        self._checkpoint = checkpoint or target.with_name(f"{target.name}.checkpoint")
+        self._options = options
+        self._begun: dict[str, Row] = {}
+        self._lines: dict[int, Line] = {}
+        """Those that are being answered, by number."""
+        self._ready: dict[int, str] = {}
+        """Results that wait for those before them."""
+        self._order: list[int] = []
+        """The numbers of the lines that were read and not written, as they come."""
+        self._saved: dict[int, int] = {}
+        """How much of an unwritten answer the checkpoint has."""
+        self._usage = Usage()
+        self._changed = anyio.Event()
+
+    async def run(self, calls_for: Any, progress: ProgressCallback | None) -> BatchResult:
+        """Answer what no earlier run has answered.
+
+        Args:
+            calls_for: Makes the calls, given a meter.
+            progress: Called after each line.
+        """
+        total = await anyio.to_thread.run_sync(count_lines, self._source)
+        with await anyio.to_thread.run_sync(LineFile, self._target) as output:
+            source = read_lines(self._source)
+            earlier = await anyio.to_thread.run_sync(self._skip, source)
+            meter = Meter(max(total, earlier), progress, done=earlier)
+            calls: Calls = calls_for(meter)
+            job = content_key("batch", self._model.model_id, self._options)
+            kept = await anyio.to_thread.run_sync(Checkpoint, self._checkpoint, job)
+            try:
+                self._begun = await anyio.to_thread.run_sync(lambda: _rows(kept))
+                await self._work(source, calls, output, kept)
+            except BaseException:
+                kept.close()
+                raise
+            await anyio.to_thread.run_sync(kept.remove)
+        return BatchResult(meter.done, earlier, meter.failed, self._usage, meter.seconds, meter.peak, calls.refusals)
+
+    def _skip(self, source: Iterator[tuple[int, str]]) -> int:
+        """Pass over the lines that are answered in the target, and see that they are the same."""
+        done = 0
+        for (_, result), (number, raw) in zip(read_lines(self._target), source, strict=False):
+            line = self._parsed(number, raw)
+            try:
+                found = json.loads(result).get("id")
+            except (ValueError, AttributeError):
+                found = None
+            if found != line.id:
+                raise CheckpointError(
+                    f"line {done + 1} of {self._target} is not the result of line {number} of {self._source}: another "
+                    "batch, model or option has written it. Nothing was changed; give another output file, or delete that.",
+                    path=str(self._target),
+                )
+            done += 1
+        return done
+
+    def _parsed(self, number: int, raw: str) -> Line:
+        return Line.parse(number, raw, self._model.model_id, self._options)
+
+    async def _work(self, source: Iterator[tuple[int, str]], calls: Calls, output: LineFile, kept: Checkpoint) -> None:
+        failures: list[Exception] = []
+        over = anyio.Event()
+
+        async def guarded(function: Any, *arguments: Any) -> None:
+            try:
+                await function(*arguments)
+            except Exception as error:
+                failures.append(error)
+                group.cancel_scope.cancel()
+
+        async def save() -> None:
+            while not over.is_set():
+                with anyio.move_on_after(_APART):
+                    await over.wait()
+                await self._save(calls, kept)
+
+        async def feed_and_write() -> None:
+            for number, raw in source:
+                line = self._parsed(number, raw)
+                self._lines[number] = line
+                self._order.append(number)
+                group.start_soon(guarded, self._answer, line, calls)
+                if len(self._order) >= _AHEAD:
+                    await self._write(output, calls, at_least=1)
+                elif len(self._order) % 64 == 0:
+                    # Let the calls begin.
+                    await self._write(output, calls, at_least=0)
+            while self._order:
+                await self._write(output, calls, at_least=1)
+            over.set()
+
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(guarded, save)
+                group.start_soon(guarded, feed_and_write)
+        finally:
+            # Also when the run is cancelled or fails: what has arrived has been paid for.
+            with anyio.CancelScope(shield=True):
+                await self._save(calls, kept)
+        if failures:
+            raise failures[0]
+
+    async def _answer(self, line: Line, calls: Calls) -> None:
+        row = self._begun.pop(str(line.number), None)
+        if row is not None:
+            self._saved[line.number] = 0
+        if row is not None and row.key != line.key:
+            row = None
+        if row is not None and row.done:
+            self._saved[line.number] = -1
+            self._finish(line, row.text)
+            calls.meter.finish(line.custom_id, failed=False)
+        elif line.problem:
+            self._finish(line, line.refusal("invalid_line", line.problem))
+            calls.meter.finish(line.problem, failed=True)
+        else:
+            begun = None if row is None else Begun(row.text, row.tokens)
+            try:
+                sample = await calls.one(line.number, line.messages, line.options, begun=begun)
+            except ConfigurationError as error:
+                if not calls.answered:
+                    raise  # Most likely an option for all lines.
+                sample = Sample(line.number, error=error)
+                calls.meter.finish(str(error), failed=True)
+            if isinstance(sample.error, ModelError) and _is_everybodys(sample.error, calls):
+                raise sample.error
+            if sample.completion is not None and (usage := sample.completion.usage) is not None:
+                self._usage = Usage(
+                    self._usage.prompt_tokens + usage.prompt_tokens,
+                    self._usage.completion_tokens + usage.completion_tokens,
+                    estimated=self._usage.estimated or usage.estimated,
+                )
+            self._finish(line, line.result(sample))
+
+    def _finish(self, line: Line, result: str) -> None:
+        self._ready[line.number] = result
+        if self._order and self._order[0] == line.number:
+            self._changed.set()
+
+    async def _write(self, output: LineFile, calls: Calls, *, at_least: int) -> None:
+        """Write the results whose turn it is; wait until there are so many."""
+        await anyio.lowlevel.checkpoint()
+        while not self._order or self._order[0] not in self._ready:
+            if not at_least:
+                return
+            self._changed = anyio.Event()
+            await self._changed.wait()
+        turn: list[int] = []
+        for number in self._order:
+            if number not in self._ready:
+                break
+            turn.append(number)
+        await anyio.to_thread.run_sync(output.write, [self._ready[number] for number in turn])
+        del self._order[: len(turn)]
+        for number in turn:
+            del self._ready[number], self._lines[number]
+
+    async def _save(self, calls: Calls, kept: Checkpoint) -> None:
+        """Bring the checkpoint up to date: what is finished or in flight and not written yet."""
+        rows: list[Row] = []
+        for number, result in self._ready.items():
+            if self._saved.get(number) != -1:
+                self._saved[number] = -1
+                rows.append(Row(str(number), self._lines[number].key, 0, 0, True, result, 0, {}))
+        for number, pieces in calls.unfinished().items():
+            if self._saved.get(number, 0) != len(pieces):
+                self._saved[number] = len(pieces)
+                key, tokens = self._lines[number].key, calls.tokens(number)
+                rows.append(Row(str(number), key, 0, 0, False, "".join(pieces), tokens, {}))
+        written = [number for number in self._saved if number not in self._lines]
+        if rows or written:
+            await anyio.to_thread.run_sync(kept.exchange, rows, [str(number) for number in written])
+            for number in written:
+                del self._saved[number]
+
+
+def _rows(kept: Checkpoint) -> dict[str, Row]:
+    """What an earlier run has left: at most as many as are read ahead."""
+    names = islice(kept.names(), 2 * _AHEAD)
+    return {name: row for name in names if (row := kept.get(name)) is not None}
+
+
+def _is_everybodys(error: ModelError, calls: Calls) -> bool:
+    """Whether an error would be that of every further line: the run ends, and can be continued."""
+    if isinstance(error, AuthenticationError):
+        return True
+    return is_overload(error) or (isinstance(error, ModelNotFoundError) and not calls.answered)

@@ -1,0 +1,236 @@
+"""The calls of one run, all alike: so many at once, each a sample."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from tframex._concurrency import Closing
+from tframex._files import PartialFile
+from tframex._limit import Limit, Place
+from tframex._logging import get_logger
+from tframex._retry import DEFAULT_WAIT, is_overload, seconds_to_wait
+from tframex._types import Messages
+from tframex.errors import (
+    ConfigurationError,
+    ContextLengthError,
+    ModelError,
+    ModelStatusError,
+    StreamInterruptedError,
+    TFrameXError,
+)
+from tframex.model._begun import Begun, going_on
+from tframex.model._fit import fitted
+from tframex.model.base import BaseModel
+from tframex.model.completion import Completion
+from tframex.systems._meter import Meter
+from tframex.systems.samples import Sample, Samples
+
+__all__ = ["Calls", "reason_of"]
+
+log = get_logger("tframex.systems")
+
+# Seconds for which a call is sent again and again to a server that has too much to do, or has gone away.
+_PATIENCE = 120.0
+
+
+class Calls:
+    """Makes the calls of one run.
+
+    Args:
+        name: For logs.
+        model: Who is asked.
+        limit: How many calls may be in flight.
+        meter: Counts and reports.
+        warm_prefix: Send the others only when the first has got its first token: by then the server has the common
+            beginning of their prompts in its prefix cache.
+    """
+
+    def __init__(self, name: str, model: BaseModel, limit: Limit, meter: Meter, *, warm_prefix: bool = False) -> None:
+        self.meter = meter
+        self._name = name
+        self._model = model
+        self._limit = limit
+        self._refusals = limit.refusals
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._texts: dict[int, list[str]] = {}
+        self._begun: dict[int, Begun] = {}
+        self._cold: anyio.Event | None = anyio.Event() if warm_prefix else None
+        self._first: int | None = None
+        self.answered = False
+        """Whether the server has answered any of them."""
+
+    async def one(
+        self,
+        index: int,
+        messages: Messages,
+        options: dict[str, Any],
+        *,
+        path: Path | None = None,
+        begun: Begun | None = None,
+    ) -> Sample:
+        """Make call number `index`, and write its answer to `path` as it comes.
+
+        Args:
+            index: Its number.
+            messages: What is asked.
+            options: Options for the model.
+            path: The file, or None.
+            begun: What an earlier run has brought of the answer.
+
+        Raises:
+            ConfigurationError: An option is wrong; it would be for every call.
+        """
+        if self._cold is not None:
+            if self._first is None:
+                self._first = index
+            if self._first != index:
+                await self._cold.wait()
+        if isinstance(options.get("seed"), int):
+            options = {**options, "seed": options["seed"] + index - 1}
+        text: list[str] = []
+        self._texts[index] = text
+        if begun is not None:
+            self._begun[index] = begun
+        started: float | None = None
+        completion: Completion | None = None
+        failure: Exception | None = None
+        with anyio.CancelScope() as scope:
+            self._scopes[index] = scope
+            try:
+                async with self._limit.place() as place:
+                    started = self.meter.begin()
+                    try:
+                        with nullcontext() if path is None else PartialFile(path) as file:
+                            try:
+                                completion = await self._answer(place, messages, options, begun, text, file)
+                                if file is not None:
+                                    # Waiting for the disk must not hold up the other streams of this loop.
+                                    await anyio.to_thread.run_sync(file.finish)
+                            except Exception as error:
+                                if file is not None:
+                                    file.fail(str(error))
+                                raise
+                    finally:
+                        self.meter.end()
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                # Also what a model of the user's own may raise: the other calls have been paid for.
+                failure = error
+            finally:
+                del self._scopes[index], self._texts[index]
+                self._begun.pop(index, None)
+                self._warm()
+        cancelled = completion is None and failure is None and scope.cancelled_caught
+        if failure is not None:
+            log.warning("call failed", system=self._name, call=index, error=str(failure))
+            if isinstance(failure, ContextLengthError) and failure.context_window:
+                self._model._note_window(failure.context_window)
+        sample = Sample(
+            index,
+            completion,
+            failure,
+            path if failure is None and not cancelled else None,
+            "" if completion is not None else "".join(text),
+            started or 0.0,
+            self.meter.seconds - started if started is not None else 0.0,
+            cancelled,
+        )
+        if not cancelled:
+            self.meter.finish(reason_of(failure) if failure else str(path or sample.text), failed=failure is not None)
+        return sample
+
+    async def _answer(
+        self,
+        place: Place,
+        messages: Messages,
+        options: dict[str, Any],
+        begun: Begun | None,
+        text: list[str],
+        file: PartialFile | None,
+    ) -> Completion:
+        """The model's answer; a server that has too much to do is given time."""
+        ready = await fitted(self._model, messages, options)
+        began = anyio.current_time()
+        attempt = 0
+        again: Begun | None = None
+        while True:
+            try:
+                pieces = going_on(self._model, messages, ready, again or begun, or_anew=again is None)
+                async with Closing(pieces) as events:
+                    async for event in events:
+                        place.answered()
+                        self.answered = True
+                        self._warm()
+                        if isinstance(event, Completion):
+                            return event
+                        if event.content and event.index == 0:
+                            if again is not None:
+                                again = None  # This piece is there already.
+                                continue
+                            text.append(event.content)
+                            self.meter.piece()
+                            if file is not None:
+                                file.write(event.content)
+                raise TypeError(f"{type(self._model).__name__}.stream() must end with a Completion")
+            except ModelError as error:
+                if anyio.current_time() - began > _PATIENCE or not self._may_recover(error):
+                    raise
+                if text:
+                    # What was handed on cannot be taken back: go on after it, or not at all.
+                    if not await self._model._continues(ready):
+                        raise
+                    again = Begun("".join(text), self._tokens(text, begun))
+                attempt += 1
+                await anyio.sleep(seconds_to_wait(DEFAULT_WAIT, attempt, error))
+
+    def _may_recover(self, error: ModelError) -> bool:
+        """Whether the server has too much to do, or has gone away; one that nobody has heard from yet may not exist."""
+        cause = error.__cause__ if isinstance(error, StreamInterruptedError) else error
+        return (
+            isinstance(cause, ModelError)
+            and is_overload(cause)
+            and (self.answered or isinstance(cause, ModelStatusError))
+        )
+
+    @staticmethod
+    def _tokens(text: list[str], begun: Begun | None) -> int:
+        return len(text) + (begun.tokens - 1 if begun is not None and text[:1] == [begun.text] else 0)
+
+    def cancel(self) -> None:
+        """Stop all calls that are not over: their connections are closed, so that the server stops generating."""
+        for scope in self._scopes.values():
+            scope.cancel()
+
+    def tokens(self, index: int) -> int:
+        """How many events have brought what has arrived of a call in flight."""
+        return self._tokens(self._texts[index], self._begun.get(index))
+
+    def unfinished(self) -> dict[int, list[str]]:
+        """The pieces that have arrived of the calls in flight."""
+        return {index: text for index, text in self._texts.items() if text}
+
+    @property
+    def refusals(self) -> int:
+        """How often the server has refused a request because it had too many."""
+        return self._limit.refusals - self._refusals
+
+    def samples(self, found: list[Sample]) -> Samples:
+        """All calls of the run."""
+        ordered = tuple(sorted(found, key=lambda sample: sample.index))
+        return Samples(ordered, self.meter.seconds, self.meter.peak, self.refusals)
+
+    def _warm(self) -> None:
+        if self._cold is not None:
+            self._cold.set()
+
+
+def reason_of(error: Exception) -> str:
+    """What is said of an error where there is room for text alone."""
+    kind = "" if isinstance(error, TFrameXError) else f"{type(error).__name__}: "
+    return f"ERROR: {kind}{error}"

@@ -1,0 +1,169 @@
+"""Votes over answers, and when enough of them are in."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import anyio
+
+from tframex._thinking import strip_thinking
+from tframex.errors import ConfigurationError, PartialFailureError
+from tframex.systems.samples import Sample, Samples, Vote
+
+__all__ = ["Ballot", "certainty", "last_line", "needed"]
+
+
+# Calls in flight beyond those that could decide the vote.
+_SPARE = 1
+
+
+def last_line(text: str) -> str | None:
+    """What an answer says in its last line, without white space, case and a final full stop; None if it says nothing."""
+    lines = strip_thinking(text).strip().splitlines()
+    return (" ".join(lines[-1].split()).casefold().removesuffix(".") or None) if lines else None
+
+
+class Ballot:
+    """One vote.
+
+    Args:
+        most: The most answers.
+        confidence: When it is decided.
+        key: What an answer says.
+
+    Raises:
+        ConfigurationError: An argument is out of range.
+    """
+
+    def __init__(self, most: int, confidence: float, key: Callable[[str], str | None] | None) -> None:
+        if not isinstance(confidence, (int, float)) or not 0.5 < confidence <= 1:
+            raise ConfigurationError(f"confidence must be above 0.5 and at most 1, not {confidence!r}")
+        if key is not None and not callable(key):
+            raise ConfigurationError(f"key must be a function from an answer to what it says, not {key!r}")
+        self.samples: list[Sample] = []
+        self._most = most
+        self._confidence = confidence
+        self._key = key or last_line
+        self._counts: Counter[str] = Counter()
+        self._texts: dict[str, str] = {}
+        self._sent = 0
+        self._running = 0
+
+    async def hold(self, call: Callable[[int], Awaitable[Sample]], cancel: Callable[[], None]) -> None:
+        """Send calls until the vote is decided.
+
+        Args:
+            call: Makes the call of a number.
+            cancel: Stops all calls that are in flight.
+        """
+        failures: list[Exception] = []
+
+        async def one(index: int) -> None:
+            try:
+                self._take(await call(index))
+            except Exception as error:
+                failures.append(error)
+                group.cancel_scope.cancel()
+                return
+            self._running -= 1
+            send()
+
+        def send() -> None:
+            wanted = self._needed()
+            if wanted == 0:
+                cancel()
+                return
+            # More than could decide the vote would be paid for in vain; a spare one keeps a slow one from holding it up.
+            while self._running < wanted + _SPARE and self._sent < self._most:
+                self._sent += 1
+                self._running += 1
+                group.start_soon(one, self._sent)
+
+        async with anyio.create_task_group() as group:
+            send()
+        if failures:
+            raise failures[0]
+
+    def result(self, samples: Samples) -> Vote:
+        """Who has won.
+
+        Raises:
+            PartialFailureError: Nobody.
+        """
+        if not self._counts:
+            samples.raise_for_errors()
+            raise PartialFailureError(
+                f"none of {len(samples)} answers says anything that counts; look at what `key` makes of them",
+                results={f"call_{sample.index}": sample.text for sample in samples},
+            )
+        counts = dict(self._counts.most_common())
+        winner = next(iter(counts))
+        return Vote(winner, self._texts[winner], counts, certainty(*self._state()), samples)
+
+    def _take(self, sample: Sample) -> None:
+        if (completion := sample.completion) is not None and not sample.cancelled:
+            try:
+                said = self._key(completion.text)
+            except Exception as error:
+                # The others have been paid for.
+                sample = replace(sample, error=error)
+            else:
+                if said is not None:
+                    self._counts[said] += 1
+                    self._texts.setdefault(said, completion.text)
+        self.samples.append(sample)
+
+    @property
+    def _left(self) -> int:
+        """Votes still to come."""
+        return self._most - sum(not sample.cancelled for sample in self.samples)
+
+    def _state(self) -> tuple[int, int, int, int]:
+        """Votes for the leader and the runner-up, those still to come, and those for all others."""
+        (_, leader), (_, runner_up) = [*self._counts.most_common(2), ("", 0), ("", 0)][:2]
+        return leader, runner_up, self._left, self._counts.total() - leader - runner_up
+
+    def _needed(self) -> int:
+        return needed(*self._state(), self._confidence)
+
+
+def certainty(leader: int, runner_up: int, left: int, others: int = 0) -> float:
+    """How probable it is that the leader is still ahead after `left` more votes.
+
+    As many of those as so far (and no fewer) go to one of the two that are ahead, in a proportion of which nothing is
+    known but the votes so far: with a uniform prior, the number of further votes for the runner-up is beta-binomial.
+
+    Args:
+        leader: Votes for the answer that is ahead.
+        runner_up: Votes for the next.
+        left: Votes still to come.
+        others: Votes for all other answers.
+    """
+    if leader - runner_up > left:
+        return 1.0
+    both = leader + runner_up + 1
+    left = math.ceil(left * both / (both + others))
+    # The runner-up must not draw level: leader + (left - x) > runner_up + x.
+    most = (leader - runner_up + left - 1) // 2
+    a, b = runner_up + 1, leader + 1
+    return min(1.0, sum(math.exp(_log_beta_binomial(x, left, a, b)) for x in range(most + 1)))
+
+
+def needed(leader: int, runner_up: int, left: int, others: int, confidence: float) -> int:
+    """How many further votes for the leader would decide the vote, at the least; 0 if it is decided."""
+    for more in range(left + 1):
+        if certainty(leader + more, runner_up, left - more, others) >= confidence:
+            return more
+    return left
+
+
+def _log_beta_binomial(x: int, n: int, a: int, b: int) -> float:
+    choose = math.lgamma(n + 1) - math.lgamma(x + 1) - math.lgamma(n - x + 1)
+    return choose + _log_beta(x + a, n - x + b) - _log_beta(a, b)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

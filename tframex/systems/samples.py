@@ -1,0 +1,160 @@
+"""What came of many calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from tframex.errors import PartialFailureError
+from tframex.model.completion import Completion, Usage
+
+__all__ = ["BestOf", "Sample", "Samples", "Vote"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One of many calls.
+
+    Attributes:
+        index: Its number, from 1.
+        completion: The answer, or None if there is none.
+        error: Why there is no answer, or no file of it; None if all is well.
+        path: The file of the answer, if it was written to one.
+        partial: What had arrived of an answer that failed or was cancelled.
+        started: Seconds after the beginning of the run when it was sent.
+        seconds: How long it took.
+        cancelled: It was stopped because its answer was no longer needed.
+    """
+
+    index: int
+    completion: Completion | None = None
+    error: Exception | None = None
+    path: Path | None = None
+    partial: str = ""
+    started: float = 0.0
+    seconds: float = 0.0
+    cancelled: bool = False
+
+    @property
+    def text(self) -> str:
+        """The answer, or what there is of it."""
+        return self.partial if self.completion is None else self.completion.text
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is whole and, if it was to be, in its file."""
+        return self.completion is not None and self.error is None
+
+
+@dataclass(frozen=True)
+class Samples(Sequence[Sample]):
+    """The calls of one run, in order.
+
+    Attributes:
+        samples: The calls.
+        seconds: How long all of them took together.
+        peak: The most calls that were in flight at once.
+        refusals: How often the server refused a request because it had too many; each was sent again.
+    """
+
+    samples: tuple[Sample, ...]
+    seconds: float = 0.0
+    peak: int = 0
+    refusals: int = 0
+
+    @property
+    def texts(self) -> list[str]:
+        """The whole answers."""
+        return [sample.text for sample in self.samples if sample.completion is not None]
+
+    @property
+    def failed(self) -> list[Sample]:
+        """The calls that failed."""
+        return [sample for sample in self.samples if sample.error is not None]
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all answers together, as far as the server reported them."""
+        parts = [sample.completion.usage for sample in self.samples if sample.completion and sample.completion.usage]
+        return Usage(
+            prompt_tokens=sum(part.prompt_tokens for part in parts),
+            completion_tokens=sum(part.completion_tokens for part in parts),
+            estimated=any(part.estimated for part in parts),
+        )
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens generated in a second, over the whole run."""
+        return self.usage.completion_tokens / self.seconds if self.seconds else 0.0
+
+    @property
+    def calls_per_second(self) -> float:
+        """Whole answers in a second, over the whole run."""
+        return len(self.texts) / self.seconds if self.seconds else 0.0
+
+    def raise_for_errors(self) -> None:
+        """Raise if a call failed.
+
+        Raises:
+            PartialFailureError: With what the others returned in `results`, and what failed in `errors`.
+        """
+        if self.failed:
+            raise PartialFailureError(
+                f"{len(self.failed)} of {len(self.samples)} calls failed; the first with: {self.failed[0].error}",
+                results={f"call_{sample.index}": sample.text for sample in self.samples if sample.ok},
+                errors={f"call_{sample.index}": sample.error for sample in self.failed if sample.error is not None},
+            )
+
+    @overload
+    def __getitem__(self, index: int) -> Sample: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Sample, ...]: ...
+    def __getitem__(self, index: int | slice) -> Sample | tuple[Sample, ...]:
+        return self.samples[index]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(self.samples)
+
+
+@dataclass(frozen=True)
+class Vote:
+    """What most answers say.
+
+    Attributes:
+        answer: What won, as the key named it.
+        text: The first whole answer that says so.
+        counts: How many answers said what, the most frequent first.
+        confidence: How probable it is that the votes still missing would not have changed the winner.
+        samples: All calls; those that were no longer needed are `cancelled`, and those never sent are not among them.
+    """
+
+    answer: str
+    text: str
+    counts: dict[str, int]
+    confidence: float
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class BestOf:
+    """The answer that was judged best.
+
+    Attributes:
+        sample: The best one.
+        scores: The score of each call by its number; those without an answer or a score are missing.
+        samples: All calls.
+    """
+
+    sample: Sample
+    scores: dict[int, float]
+    samples: Samples
+
+    @property
+    def text(self) -> str:
+        """The best answer."""
+        return self.sample.text
