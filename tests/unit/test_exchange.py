@@ -396,3 +396,11 @@ def _only_text(chunk: Chunk) -> Chunk | str:
     text = choice.delta.content if choice.delta else None
     plain = Chunk(choices=[ChunkChoice(delta=ChunkDelta(content=text), token_ids=choice.token_ids)])
     return text if text and chunk == plain else chunk
+
+
+def test_an_answer_that_repeats_itself_is_no_answer_that_starts_over() -> None:
+    verse = "The keeper wrote it down, and the sea was calm, and nobody said a word of it. "
+    splice = Splice(verse * 3, verify=True)
+    assert splice.feed(verse) + splice.feed("The end.") + splice.finish() == verse + "The end."
+    with pytest.raises(StartedOverError):
+        Splice(verse + "Then the ferry came.", verify=True).feed(verse)

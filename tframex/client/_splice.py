@@ -27,7 +27,9 @@ class Splice:
     def __init__(self, answer: str, omitted: str = "", *, verify: bool = False) -> None:
         self._answer = answer.lstrip()
         self._skip = omitted
-        self._verify = verify and len(self._answer) >= _SHORT
+        # An answer that repeats its own beginning may go on with it.
+        telling = len(self._answer) >= _SHORT and self._answer.find(self._answer[:_TELLING], 1) < 0
+        self._verify = verify and telling
         self._held = ""
 
     def feed(self, text: str) -> str:

@@ -30,7 +30,7 @@ __all__ = ["Batch"]
 # Lines that are read ahead of the one whose result is written next. It bounds the memory.
 _AHEAD = 2048
 # Seconds between two states of the answers that are not written yet.
-_APART = 0.25
+_APART = 0.1
 
 
 class Batch:
@@ -181,8 +181,8 @@ class Batch:
             try:
                 sample = await calls.one(line.number, line.messages, line.options, begun=begun)
             except ConfigurationError as error:
-                if not calls.answered:
-                    raise  # Most likely an option for all lines.
+                if line.options == self._options:
+                    raise  # It would be the same for every line.
                 sample = Sample(line.number, error=error)
                 calls.meter.finish(str(error), failed=True)
             if isinstance(sample.error, ModelError) and _is_everybodys(sample.error, calls):

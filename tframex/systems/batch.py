@@ -13,7 +13,8 @@ from typing import Any
 
 from tframex._checkpoint import content_key
 from tframex._types import Messages
-from tframex.errors import ModelStatusError
+from tframex.errors import ConfigurationError, ModelStatusError
+from tframex.model._settings import check_messages
 from tframex.model.completion import Choice, Completion, Usage
 from tframex.systems.samples import Sample
 
@@ -104,6 +105,10 @@ class Line:
         if not isinstance(messages, list) or not messages:
             problem = f'line {number} has neither a "prompt" nor "messages"'
             return cls(number, name, key, official=official, problem=problem)
+        try:
+            check_messages(messages)
+        except ConfigurationError as error:
+            return cls(number, name, key, official=official, problem=f"line {number}: {error}")
         body.pop("stream", None)
         return cls(number, name, key, messages, {**options, **body}, official)
 

@@ -1,0 +1,240 @@
+"""Files of requests."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.conftest import Colour
+from tests.soak.batches import kill, run_large
+from tframex import sync
+from tframex._lines import LineFile, count_lines, read_lines
+from tframex.errors import (
+    AuthenticationError,
+    CheckpointError,
+    ConfigurationError,
+    ModelConnectionError,
+    OutputError,
+    StreamInterruptedError,
+)
+from tframex.model import VLLMModel
+from tframex.systems import MultiCallSystem, Progress
+from tframex.testing import FakeVLLM, Fault, ScriptedModel
+
+OFFICIAL = {"method": "POST", "url": "/v1/chat/completions"}
+
+
+def told(body: Mapping[str, Any]) -> str:
+    """A text of its own, and of its own length, for each prompt."""
+    prompt = body["messages"][-1]["content"]
+    return f"About {prompt}: " + "word " * random.Random(prompt).randint(1, 40) + "end."
+
+
+def requests(count: int) -> list[Any]:
+    """Lines of all kinds."""
+    kinds: list[Callable[[str], Any]] = [
+        lambda name: name,
+        lambda name: {"prompt": name, "custom_id": f"my-{name}", "max_tokens": 500},
+        lambda name: {"messages": [{"role": "user", "content": name}]},
+        lambda name: {
+            **OFFICIAL,
+            "custom_id": f"official-{name}",
+            "body": {"model": "fake", "messages": [{"role": "user", "content": name}], "max_tokens": 500},
+        },
+    ]
+    return [kinds[number % 4](f"topic {number}") for number in range(count)]
+
+
+def written(path: Path, lines: list[Any]) -> Path:
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def text_of(result: dict[str, Any]) -> str:
+    text = result["text"] if "text" in result else result["response"]["body"]["choices"][0]["message"]["content"]
+    assert isinstance(text, str)
+    return text
+
+
+def test_every_line_is_answered_in_its_place(colour: Colour, tmp_path: Path) -> None:
+    source = written(tmp_path / "in.jsonl", requests(40))
+    source.write_text("\n" + source.read_text(encoding="utf-8") + "\n\n", encoding="utf-8")
+    steps: list[Progress] = []
+
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            system = colour.make(MultiCallSystem("m", colour.original(model)))
+            result = await system.run_file(
+                source, tmp_path / "deep" / "out.jsonl", progress=steps.append, temperature=0
+            )
+        assert (result.lines, result.earlier, result.failed) == (40, 0, 0)
+        assert result.usage.completion_tokens > 40
+
+    with FakeVLLM(told) as server:
+        colour.run(body)
+        assert all(record.body["temperature"] == 0 for record in server.completions())
+    found = read(tmp_path / "deep" / "out.jsonl")
+    asked = [{"messages": [{"content": f"topic {number}"}]} for number in range(40)]
+    assert [text_of(result) for result in found] == [told(body) for body in asked]
+    assert [result["custom_id"] for result in found[:4]] == ["line-2", "my-topic 1", "line-4", "official-topic 3"]
+    assert found[0]["finish_reason"] == "stop"
+    official = found[3]["response"]
+    assert (official["status_code"], found[3]["error"]) == (200, None)
+    assert official["body"]["object"] == "chat.completion"
+    assert official["body"]["choices"][0]["finish_reason"] == "stop"
+    assert official["body"]["usage"]["total_tokens"] > official["body"]["usage"]["completion_tokens"] > 0
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["out.jsonl"]
+    assert max(step.done for step in steps) == 40
+
+
+BAD_LINES = [
+    ("{not json", "line 1 is not JSON"),
+    ("[1, 2]", "line 1 must be a text or an object"),
+    ('{"prompt": " "}', 'line 1 has neither a "prompt" nor "messages"'),
+    ('{"messages": []}', "neither"),
+    ('{"url": "/v1/embeddings", "body": {"input": "x"}}', "only POST /v1/chat/completions"),
+    ('{"prompt": "x", "temperature": -1}', "temperature must be non-negative"),
+    ('{"prompt": "x", "max_retries": -1}', "max_retries must be a whole number"),
+    ('{"messages": [{"role": "king", "content": "x"}]}', "has the role 'king'"),
+]
+
+
+@pytest.mark.parametrize(("line", "complaint"), BAD_LINES)
+def test_a_line_that_cannot_be_answered_says_so_in_its_place(line: str, complaint: str, tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(f'{line}\n"good"', encoding="utf-8")
+    with FakeVLLM("An answer.") as server, sync.VLLMModel("fake", server.url, "k") as model:
+        result = sync.MultiCallSystem("m", model).run_file(source, tmp_path / "out.jsonl")
+    found = read(tmp_path / "out.jsonl")
+    assert (result.lines, result.failed) == (2, 1)
+    assert complaint in found[0]["error"]["message"]
+    assert found[1]["text"] == "An answer."
+
+
+def test_a_broken_answer_is_kept_with_its_error(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.jsonl", ["one"])
+    with (
+        FakeVLLM(told, faults=[Fault.cut(2000)]) as server,
+        sync.VLLMModel("fake", server.url, "k", resume="never") as model,
+    ):
+        sync.MultiCallSystem("m", model).run_file(source, tmp_path / "out.jsonl")
+    error = read(tmp_path / "out.jsonl")[0]["error"]
+    assert error["code"] == StreamInterruptedError.__name__
+    assert error["partial"].startswith("About one: word")
+
+
+def test_the_same_call_again_goes_on_behind_what_is_written(colour: Colour, tmp_path: Path) -> None:
+    source, target = written(tmp_path / "in.jsonl", requests(30)), tmp_path / "out.jsonl"
+
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            system = colour.make(MultiCallSystem("m", colour.original(model)))
+            await system.run_file(source, target)
+            whole = target.read_bytes()
+            lines = whole.splitlines(keepends=True)
+            # A process that was killed while it wrote a line.
+            target.write_bytes(b"".join(lines[:12]) + lines[12][:20])
+            before = len(server.completions())
+            result = await system.run_file(source, target)
+            assert (result.lines, result.earlier) == (30, 12)
+            assert len(server.completions()) - before == 18
+            assert [line["custom_id"] for line in read(target)] == [json.loads(line)["custom_id"] for line in lines]
+            assert (await system.run_file(source, target)).earlier == 30
+            with pytest.raises(CheckpointError, match="is not the result of line 1 of"):
+                await system.run_file(source, target, temperature=1)
+            written(source, requests(30)[1:])
+            with pytest.raises(CheckpointError, match="another batch, model or option"):
+                await system.run_file(source, target)
+
+    with FakeVLLM(told) as server:
+        colour.run(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_batch_keeps_what_overtook_and_what_was_begun(backend: str, tmp_path: Path) -> None:
+    """The first line takes long; those behind it are done when the run is cancelled, and not asked again."""
+
+    def answer(body: Mapping[str, Any]) -> str:
+        return "slow " * 900 + "end" if body["messages"][0]["content"] == "slow" else told(body)
+
+    source, target = written(tmp_path / "in.jsonl", ["slow", *requests(20)]), tmp_path / "out.jsonl"
+
+    async def body() -> None:
+        async with VLLMModel("fake", server.url, "k", default_max_tokens=1000) as model:
+            system = MultiCallSystem("m", model, max_concurrency=8)
+            with anyio.move_on_after(2):
+                await system.run_file(source, target)
+            assert target.read_bytes() == b""
+            before, tokens = len(server.completions()), server.tokens
+            await system.run_file(source, target)
+            again = server.completions()[before:]
+            # The slow one alone, from where it was.
+            assert len(again) == 1
+            assert again[0].body.get("continue_final_message")
+            assert server.tokens <= tokens + 901
+        assert text_of(read(target)[0]) == "slow " * 900 + "end"
+
+    with FakeVLLM(answer, delay=0.004) as server:
+        anyio.run(body, backend=backend)
+
+
+def test_a_server_that_refuses_everybody_ends_the_run(tmp_path: Path) -> None:
+    source, target = written(tmp_path / "in.jsonl", requests(50)), tmp_path / "out.jsonl"
+    with FakeVLLM(told, api_key="right") as server:
+        with sync.VLLMModel("fake", server.url, "wrong") as model, pytest.raises(AuthenticationError):
+            sync.MultiCallSystem("m", model).run_file(source, target)
+        assert target.read_bytes() == b""
+        with sync.VLLMModel("fake", server.url, "right") as model:
+            with pytest.raises(ConfigurationError, match="max_retries"):
+                sync.MultiCallSystem("m", model).run_file(source, tmp_path / "other.jsonl", max_retries=-1)
+            assert sync.MultiCallSystem("m", model).run_file(source, target).lines == 50
+    with sync.VLLMModel("fake", "http://127.0.0.1:9", "k", max_retries=0) as model, pytest.raises(ModelConnectionError):
+        sync.MultiCallSystem("m", model).run_file(source, tmp_path / "third.jsonl")
+
+
+def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    system = sync.blocking(MultiCallSystem("m", ScriptedModel("x")))
+    source = written(tmp_path / "in.jsonl", ["one"])
+    with pytest.raises(ConfigurationError, match="another file than the input"):
+        system.run_file(source, source)
+    with pytest.raises(OutputError, match=r"cannot read .*missing.jsonl: No such file"):
+        system.run_file(tmp_path / "missing.jsonl", tmp_path / "out.jsonl")
+    (tmp_path / "out.jsonl").write_text('{"id": "somebody else\'s"}\n')
+    with pytest.raises(CheckpointError):
+        system.run_file(source, tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == '{"id": "somebody else\'s"}\n'
+    with LineFile(tmp_path / "busy.jsonl"), pytest.raises(OutputError, match="another run is writing it"):
+        system.run_file(source, tmp_path / "busy.jsonl")
+
+
+def test_a_torn_line_is_cut_off_wherever_the_file_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    for content, kept in ((b"", b""), (b"torn", b""), (b"a\nb\n", b"a\nb\n"), (b"a\n" + b"x" * (3 << 20), b"a\n")):
+        path.write_bytes(content)
+        with LineFile(path) as file:
+            file.write(["new"])
+        assert path.read_bytes() == kept + b"new\n"
+    assert count_lines(path) == 2
+    assert [number for number, _ in read_lines(path)] == [1, 2]
+
+
+def test_batches_that_are_killed_go_on() -> None:
+    figures = kill(3, seed=4, lines=150)
+    assert figures.kills == 3
+    assert figures.extra <= 1.05  # of a small one; `make soak` has a larger
+
+
+def test_a_large_batch_takes_no_more_memory_than_a_small_one() -> None:
+    figures = run_large(4000)
+    assert figures.lines == 4000
+    assert figures.grown < 12
