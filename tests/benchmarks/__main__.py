@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from tests.benchmarks import import_time, streaming
+from tests.benchmarks import calls, import_time, streaming
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
     print(f"Python {platform.python_version()} on {platform.machine()} {platform.system()}\n")
     import_time.run()
     streaming.run()
+    calls.run()
 
 
 if __name__ == "__main__":
