@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     )
     from tframex.systems import (
         BaseSystem,
+        BatchResult,
+        BestOf,
         ChainOfAgents,
         LongTextPrompts,
         LongTextResult,
@@ -55,8 +57,11 @@ if TYPE_CHECKING:
         MultiCallSystem,
         Progress,
         ProgressCallback,
+        Sample,
+        Samples,
         Source,
         Step,
+        Vote,
     )
     from tframex.tokens import TiktokenCounter, TokenCounter
 
@@ -70,6 +75,8 @@ __all__ = [
     "BaseModel",
     "BaseSystem",
     "BasicAgent",
+    "BatchResult",
+    "BestOf",
     "ChainOfAgents",
     "CheckpointError",
     "Choice",
@@ -101,6 +108,8 @@ __all__ = [
     "ProgressCallback",
     "RateLimitError",
     "ResponseFormatError",
+    "Sample",
+    "Samples",
     "Source",
     "Step",
     "StreamInterruptedError",
@@ -111,6 +120,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "VLLMModel",
+    "Vote",
     "WrongLoopError",
     "__version__",
     "chunk_text",
@@ -134,6 +144,8 @@ _MODULES = {
     ),
     "tframex.systems": (
         "BaseSystem",
+        "BatchResult",
+        "BestOf",
         "ChainOfAgents",
         "LongTextPrompts",
         "LongTextResult",
@@ -142,8 +154,11 @@ _MODULES = {
         "MultiCallSystem",
         "Progress",
         "ProgressCallback",
+        "Sample",
+        "Samples",
         "Source",
         "Step",
+        "Vote",
     ),
     "tframex.tokens": ("TiktokenCounter", "TokenCounter"),
 }

@@ -163,7 +163,7 @@ class ChunkingError(TFrameXError):
 
 
 class OutputError(TFrameXError):
-    """A file could not be written.
+    """A file could not be written or read.
 
     Attributes:
         path: The file or folder.

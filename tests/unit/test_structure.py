@@ -31,11 +31,13 @@ LAYERS = [
         "_loop",
         "_concurrency",
         "_files",
+        "_limit",
         "_thinking",
         "_progress",
         "_checkpoint",
         "_boundaries",
     ],
+    ["_lines"],
     ["tokens"],
     ["_tally"],
     ["chunking"],
@@ -181,7 +183,9 @@ def test_the_two_colours_are_made_alike_and_say_the_same(ours: type, theirs: typ
             return [(p.name, p.kind, p.default, str(p.annotation)) for p in inspect.signature(cls).parameters.values()]
 
         assert arguments(theirs) == arguments(ours)
-    properties = {name for name in dir(ours) if isinstance(inspect.getattr_static(ours, name), property)}
+    properties = {
+        name for name in dir(ours) if isinstance(inspect.getattr_static(ours, name), property) and name[0] != "_"
+    }
     assert properties <= set(dir(theirs))
 
 

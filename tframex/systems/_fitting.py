@@ -63,24 +63,29 @@ class Fitting:
         ratio = max(meter.ratio, 1e-3)
         size = self._capped(int((limit - fixed) / ratio * 0.99))
         best: tuple[Chunk, int] | None = None
-        fits, breaks = 0, None
+        goal = fixed + (limit - fixed) * 0.985
+        fits, breaks = (0, fixed), (0, 0)
+        # The largest size that fitted, the smallest that did not (0: none so far), and the tokens of their requests.
         for _ in range(_TRIES):
             chunk = self._cut(chunker, start, after, size)
             tokens = await self._measure(build(chunk.text), limit)
-            share = max(1, tokens - fixed) / max(1, chunk.tokens)
-            aim = int((limit - fixed) * 0.985 / share)
             if tokens <= limit:
-                fits = size
+                fits = (size, tokens)
                 best = (chunk, tokens) if best is None or chunk.end > best[0].end else best
                 if chunk.end == len(chunker.text) or tokens >= _FULL * limit:
                     break
             else:
-                breaks = size
-            # Texts are uneven: where the aim leaves what is known to fit or to break, the middle is next.
-            if not fits < aim < (breaks or aim + 1):
-                aim = (fits + breaks) // 2 if breaks else fits + fits // 8 + 1
+                breaks = (size, tokens)
+            # Texts are uneven: the aim lies on the line between what fits and what does not, or through the last one.
+            (low, below), (high, above) = fits, breaks
+            if low and high:
+                aim = low + int((high - low) * (goal - below) / max(1, above - below))
+            else:
+                aim = int(chunk.tokens * (goal - fixed) / max(1, tokens - fixed))
+            if not low < aim < (high or aim + 1):
+                aim = (low + high) // 2 if high else low + low // 8 + 1
             size = self._capped(aim)
-            if size <= fits or size == breaks:
+            if size <= low or size == high:
                 break
         if best is None and not meter.knows:
             # The caution before the first answer leaves no room: an estimate must do.
