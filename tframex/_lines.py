@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 
 from tframex._files import make_folder, reported
 from tframex.errors import OutputError
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -47,10 +51,22 @@ class LineFile:
         try:
             with reported(self.path):
                 self._file = self.path.open("a+b", buffering=0)
+                self._claim()
                 self._repair()
         except BaseException:
             self._release()
             raise
+
+    def _claim(self) -> None:
+        """Keep other processes out, where the system can; the claim ends with this process, however it ends."""
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                self._file.close()
+                raise OutputError(
+                    f"cannot write {self.path}: another process is writing it", path=str(self.path)
+                ) from exc
 
     def _repair(self) -> None:
         size = end = self._file.seek(0, os.SEEK_END)

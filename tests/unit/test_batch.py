@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -215,6 +217,22 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out.jsonl").read_text() == '{"id": "somebody else\'s"}\n'
     with LineFile(tmp_path / "busy.jsonl"), pytest.raises(OutputError, match="another run is writing it"):
         system.run_file(source, tmp_path / "busy.jsonl")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock; there the checkpoint tells runs apart")
+def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    hold = "import sys, tframex._lines as l; f = l.LineFile(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        with pytest.raises(OutputError, match="another process is writing it"):
+            LineFile(path)
+        child.kill()
+    with LineFile(path) as file:
+        file.write(["mine"])
+    assert path.read_bytes() == b"mine\n"
 
 
 def test_a_torn_line_is_cut_off_wherever_the_file_ends(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -34,20 +35,35 @@ def endpoint() -> Iterator[FakeVLLM]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def outcomes(
+    endpoint: FakeVLLM, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
+    """Every block, run as it stands in a process and a folder of its own, several at once.
+
+    The URL of its server is replaced by that of a fake one; nothing else is changed.
+    """
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path_factory.mktemp("block")
+        (folder / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", re.sub(r"http://localhost:8000(/v1)?", endpoint.url, code)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {name: pool.submit(run, code) for name, code in PYTHON.items()}
+
+
 @pytest.mark.parametrize("block", PYTHON)
-def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Path) -> None:
-    """The URL of its server is replaced by that of a fake one; nothing else is changed."""
-    code = re.sub(r"http://localhost:8000(/v1)?", endpoint.url, PYTHON[block])
-    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), code
+def test_a_block_runs_as_it_stands(block: str, outcomes: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
+    done = outcomes[block].result()
+    assert (done.returncode, done.stderr) == (0, ""), PYTHON[block]
 
 
 def test_there_are_blocks_to_run() -> None:

@@ -21,7 +21,7 @@ from tframex._types import Messages
 from tframex.agents import BasicAgent
 from tframex.errors import ConfigurationError, ModelStatusError, OutputError, PartialFailureError, RateLimitError
 from tframex.model import BaseModel, VLLMModel
-from tframex.systems import MultiCallSystem, Progress
+from tframex.systems import MultiCallSystem, Progress, _meter
 from tframex.systems._voting import certainty, last_line, needed
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
 
@@ -174,6 +174,24 @@ def test_a_folder_that_is_removed_in_the_middle_loses_no_answer(tmp_path: Path) 
     samples = sync.blocking(system).complete("x", 3, folder, progress=remove)
     assert [sample.ok for sample in samples] == [True, False, False]
     assert all(isinstance(sample.error, OutputError) for sample in samples.failed)
+
+
+@pytest.mark.parametrize("stage", ["answers", "call"])
+def test_what_a_progress_callback_raises_ends_the_work(
+    colour: Colour, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_meter, "_APART", 0.0)
+
+    def callback(progress: Progress) -> None:
+        if progress.stage == stage:
+            raise KeyError("mine")
+
+    async def body() -> None:
+        system = colour.make(MultiCallSystem("m", ScriptedModel("an answer")))
+        with pytest.raises(KeyError, match="mine"):
+            await system.sample("x", 5, progress=callback)
+
+    colour.run(body)
 
 
 class Slow(BaseModel):

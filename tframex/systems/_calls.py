@@ -120,6 +120,8 @@ class Calls:
             except ConfigurationError:
                 raise
             except Exception as error:
+                if error is self.meter.broken:
+                    raise
                 # Also what a model of the user's own may raise: the other calls have been paid for.
                 failure = error
             finally:

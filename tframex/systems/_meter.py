@@ -27,6 +27,8 @@ class Meter:
         self.failed = 0
         self.running = 0
         self.peak = 0
+        self.broken: Exception | None = None
+        """What the callback has raised; it ends the work."""
         self._progress = progress
         self._pieces = 0
         self._began = self._reported = time.perf_counter()
@@ -63,9 +65,14 @@ class Meter:
         if self._progress is None:
             return
         self._reported = time.perf_counter()
+        try:
+            self._progress(self._state(stage, detail))
+        except Exception as error:
+            self.broken = error
+            raise
+
+    def _state(self, stage: str, detail: str) -> Progress:
         seconds = max(1e-9, self.seconds)
         new = self.done - self._earlier
         left = (self.total - self.done) * seconds / new if new and self.total else None
-        self._progress(
-            Progress(stage, self.done, self.total, self.failed, detail, self.running, self._pieces / seconds, left)
-        )
+        return Progress(stage, self.done, self.total, self.failed, detail, self.running, self._pieces / seconds, left)
