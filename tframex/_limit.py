@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections import deque
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
+from anyio.lowlevel import EventLoopToken, current_token
+
+from tframex.errors import WrongLoopError
 
 __all__ = ["AdaptiveLimit", "Limit", "Place"]
 
 _START = 4
 # How far a refusal, and a queue, bring the limit down.
 _REFUSED, _QUEUED = 0.8, 0.9
-# First tokens that take so many times the shortest wait have stood in a queue.
-_QUEUE = 2.0
+# First tokens that take so many times what they usually do have stood in a queue.
+_QUEUE = 2.5
 # Seconds more than that which this process itself may take.
 _SLACK = 0.02
 # Refusals that may be risked: so many at first, and one for so many calls that were taken.
 _BUDGET, _SHARE = 5.0, 0.01
 # How long it stays at what was refused before it tries more, in times of what the way there took.
 _HOLD = 3
-# Rounds between two moments at which the limit is halved, to learn the shortest wait: a client that comes to a server that
-# is full has never seen it without a queue.
+# Rounds between two moments at which the limit is halved, to learn what is usual: a client that comes to a server that is
+# full has never seen it without a queue.
 _DRAIN = 50
-# The shortest wait is that of so many calls: the server may have become a slower one.
-_MEMORY = 512
+# What is usual is the mean of so many calls, the lowest of so many such means: the server may have become a slower one.
+_ROW, _MEMORY = 16, 32
 
 
 class Limit:
@@ -38,49 +42,73 @@ class Limit:
 
     def __init__(self, maximum: int | None) -> None:
         self.maximum = math.inf if maximum is None else maximum
-        self.in_flight = 0
         self.refusals = 0
         """How many requests the server has refused."""
         self._entered = 0
-        self._waiting: deque[anyio.Event] = deque()
+        self._line = _Line()
 
     @property
     def limit(self) -> float:
         """How many calls may be in flight now."""
         return self.maximum
 
+    @property
+    def in_flight(self) -> int:
+        """How many are."""
+        return self._line.in_flight
+
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
-        """Wait for a place among the calls in flight and hold it."""
-        await self._enter()
+        """Wait for a place among the calls in flight and hold it.
+
+        Raises:
+            WrongLoopError: Calls of another event loop are in flight.
+        """
+        line = self._line_of_this_loop()
+        await self._enter(line)
         self._entered += 1
         try:
             yield Place(self, self._entered)
         finally:
-            self.in_flight -= 1
+            line.in_flight -= 1
             self._admit()
 
-    async def _enter(self) -> None:
-        if self.in_flight < self.limit and not self._waiting:
-            self.in_flight += 1
+    def _line_of_this_loop(self) -> _Line:
+        token = current_token()
+        if self._line.token != token:
+            if self._line.in_flight and not self._line.gone():
+                raise WrongLoopError(
+                    "calls of another event loop are in flight on this model or system. One object belongs to one loop "
+                    "at a time: make one for each loop, or use tframex.sync from threads.",
+                    model_id="",
+                )
+            self._line = _Line(token)
+        return self._line
+
+    async def _enter(self, line: _Line) -> None:
+        if line.in_flight < self.limit and not line.waiting:
+            line.in_flight += 1
             return
         turn = anyio.Event()
-        self._waiting.append(turn)
+        line.waiting[turn] = None
         try:
             await turn.wait()
         except BaseException:
             if turn.is_set():
                 # The place was given away in the moment in which this call was cancelled.
-                self.in_flight -= 1
+                line.in_flight -= 1
                 self._admit()
             else:
-                self._waiting.remove(turn)
+                del line.waiting[turn]
             raise
 
     def _admit(self) -> None:
-        while self._waiting and self.in_flight < self.limit:
-            self.in_flight += 1
-            self._waiting.popleft().set()
+        line = self._line
+        while line.waiting and line.in_flight < self.limit:
+            line.in_flight += 1
+            turn = next(iter(line.waiting))
+            del line.waiting[turn]
+            turn.set()
 
     def accepted(self, wait: float, number: int) -> None:
         """Note the first token of call `number`, which waited for it for `wait` seconds."""
@@ -91,6 +119,21 @@ class Limit:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_flight} of {self.limit} in flight)"
+
+
+class _Line:
+    """Those in flight and those that wait, on one event loop."""
+
+    def __init__(self, token: EventLoopToken | None = None) -> None:
+        self.token = token
+        self.in_flight = 0
+        self.waiting: dict[anyio.Event, None] = {}
+        self._pid = os.getpid()
+
+    def gone(self) -> bool:
+        """Whether the loop has ended without a word, or is that of the process this one was forked from."""
+        loop = self.token.native_token if self.token is not None else None
+        return self._pid != os.getpid() or (isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed())
 
 
 class Place:
@@ -134,7 +177,7 @@ class AdaptiveLimit(Limit):
         self._ceiling = math.inf
         """What was too much the last time; infinite as long as nothing was."""
         self._budget = _BUDGET
-        self._shortest = _Shortest()
+        self._usual = _Usual()
         self._smoothed = 0.0
         self._drained = 0.0
         """The limit before it was halved to see how fast first tokens come without a queue; 0 at other times."""
@@ -153,13 +196,13 @@ class AdaptiveLimit(Limit):
     def accepted(self, wait: float, number: int) -> None:
         """Note the first token of call `number`, which waited for it for `wait` seconds."""
         self._budget = min(_BUDGET, self._budget + _SHARE)
-        self._shortest.note(wait)
+        self._usual.note(wait)
         # A call that was sent before the last decrease says nothing about the limit of now.
         if number > self._decreased:
             self._round += 1
             self._since_drain += 1
             if self._drained:
-                if self._round >= self._limit:
+                if self._round >= max(self._limit, _ROW):
                     self._limit, self._drained = self._drained, 0.0
                     self._restart()
             elif self._since_drain > _DRAIN * self._limit:
@@ -172,10 +215,10 @@ class AdaptiveLimit(Limit):
 
     def _adapt(self, wait: float) -> None:
         self._smoothed += (wait - self._smoothed) / min(self._round, max(8, self._limit / 2))
-        if self._round >= min(8, self._limit) and self._smoothed > _QUEUE * self._shortest.value + _SLACK:
+        if self._round >= 8 and self._smoothed > _QUEUE * self._usual.value + _SLACK:
             self._decrease(_QUEUED)
             self._hold = 0
-        elif self._waiting or self.in_flight >= self.limit:
+        elif self._line.waiting or self.in_flight >= self.limit:
             self._limit = min(self._limit + self._growth(), self.maximum)
 
     def refused(self) -> None:
@@ -212,21 +255,35 @@ class AdaptiveLimit(Limit):
     def _restart(self) -> None:
         """Look at nothing but calls that are sent from now on."""
         self._decreased = self._entered
+        self._usual.restart()
         self._round = 0
         self._smoothed = 0.0
 
 
-class _Shortest:
-    """The shortest of the last waits: of `_MEMORY` to twice as many."""
+class _Usual:
+    """What a first token takes where there is no queue: the lowest mean of some calls in a row.
+
+    Single waits differ by the length of the prompt and by what is in the prefix cache.
+    """
 
     def __init__(self) -> None:
         self.value = math.inf
         self._next = math.inf
+        self._means = 0
+        self._sum = 0.0
         self._count = 0
 
     def note(self, wait: float) -> None:
-        self.value = min(self.value, wait)
-        self._next = min(self._next, wait)
+        self._sum += wait
         self._count += 1
-        if self._count == _MEMORY:
-            self.value, self._next, self._count = self._next, math.inf, 0
+        if self._count >= _ROW:
+            mean = self._sum / self._count
+            self.value, self._next = min(self.value, mean), min(self._next, mean)
+            self._means += 1
+            self.restart()
+        if self._means == _MEMORY:
+            self.value, self._next, self._means = self._next, math.inf, 0
+
+    def restart(self) -> None:
+        """Begin a new row."""
+        self._sum, self._count = 0.0, 0

@@ -44,8 +44,8 @@ def outcomes(
     The URL of its server is replaced by that of a fake one; nothing else is changed.
     """
 
-    def run(code: str) -> subprocess.CompletedProcess[str]:
-        folder = tmp_path_factory.mktemp("block")
+    def run(name: str, code: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path_factory.mktemp(re.sub(r"\W", "-", name), numbered=False)
         (folder / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
         return subprocess.run(
             [sys.executable, "-W", "error", "-c", re.sub(r"http://localhost:8000(/v1)?", endpoint.url, code)],
@@ -57,7 +57,7 @@ def outcomes(
         )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(run, code) for name, code in PYTHON.items()}
+        yield {name: pool.submit(run, name, code) for name, code in PYTHON.items()}
 
 
 @pytest.mark.parametrize("block", PYTHON)
