@@ -42,7 +42,9 @@ class PartialFile:
         self.partial = self.path.with_name(f"{self.path.name}.partial")
 
     def __enter__(self) -> Self:
-        if self.path.is_dir():
+        with reported(self.path):
+            is_folder = self.path.is_dir()
+        if is_folder:
             raise OutputError(f"cannot write {self.path}: it is a folder; give the name of a file", path=str(self.path))
         make_folder(self.path.parent)
         self._key = self.partial.resolve()
@@ -65,6 +67,12 @@ class PartialFile:
             # Newlines are written as they came: "\r\n" of a model is part of its answer.
             self._file = self.partial.open("w", encoding="utf-8", newline="", errors="surrogatepass")
         return self._file
+
+    def clear(self) -> None:
+        """Begin again."""
+        with reported(self.path):
+            self._opened().seek(0)
+            self._opened().truncate()
 
     def finish(self) -> None:
         """Give the file its name; it is on disk before it replaces an older one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 import threading
@@ -115,6 +116,9 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         OutputError: The file cannot be read.
     """
+    with reported(path, "read"), path.open("rb") as start:
+        if start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            raise OutputError(f"cannot read {path}: it is UTF-16; save it as UTF-8", path=str(path))
     with reported(path, "read"), path.open(encoding="utf-8-sig", newline="\n", errors="surrogateescape") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from tframex.errors import (
     CheckpointError,
     ConfigurationError,
     ModelConnectionError,
+    ModelTimeoutError,
     OutputError,
     StreamInterruptedError,
 )
 from tframex.model import VLLMModel
-from tframex.systems import MultiCallSystem, Progress
+from tframex.systems import MultiCallSystem, Progress, _calls
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
 
 OFFICIAL = {"method": "POST", "url": "/v1/chat/completions"}
@@ -126,12 +128,12 @@ def test_a_line_that_cannot_be_answered_says_so_in_its_place(line: str, complain
 def test_a_broken_answer_is_kept_with_its_error(tmp_path: Path) -> None:
     source = written(tmp_path / "in.jsonl", ["one"])
     with (
-        FakeVLLM(told, faults=[Fault.cut(2000)]) as server,
-        sync.VLLMModel("fake", server.url, "k", resume="never") as model,
+        FakeVLLM(told, faults=[Fault.stall(2000)]) as server,
+        sync.VLLMModel("fake", server.url, "k", resume="never", idle_timeout=0.3) as model,
     ):
         sync.MultiCallSystem("m", model).run_file(source, tmp_path / "out.jsonl")
     error = read(tmp_path / "out.jsonl")[0]["error"]
-    assert error["code"] == StreamInterruptedError.__name__
+    assert error["code"] in (ModelTimeoutError.__name__, StreamInterruptedError.__name__)
     assert error["partial"].startswith("About one: word")
 
 
@@ -207,7 +209,7 @@ def test_a_server_that_refuses_everybody_ends_the_run(tmp_path: Path) -> None:
 def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     system = sync.blocking(MultiCallSystem("m", ScriptedModel("x")))
     source = written(tmp_path / "in.jsonl", ["one"])
-    with pytest.raises(ConfigurationError, match="another file than the input"):
+    with pytest.raises(ConfigurationError, match="must be different files"):
         system.run_file(source, source)
     with pytest.raises(OutputError, match=r"cannot read .*missing.jsonl: No such file"):
         system.run_file(tmp_path / "missing.jsonl", tmp_path / "out.jsonl")
@@ -256,3 +258,71 @@ def test_a_large_batch_takes_no_more_memory_than_a_small_one() -> None:
     figures = run_large(4000)
     assert figures.lines == 4000
     assert figures.grown < 12
+
+
+def test_a_server_that_dies_in_the_middle_ends_the_run_and_costs_no_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_calls, "_PATIENCE", 0.3)
+    source, target = written(tmp_path / "in.jsonl", requests(60)), tmp_path / "out.jsonl"
+    server = FakeVLLM(told, delay=0.01)
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 20:
+            threading.Thread(target=server.stop).start()
+
+    with server, sync.VLLMModel("fake", server.url, "k", max_retries=0) as model:
+        with pytest.raises((ModelConnectionError, StreamInterruptedError)):
+            sync.MultiCallSystem("m", model, max_concurrency=8).run_file(source, target, progress=stop)
+        assert all(result["error"] is None for result in read(target))
+        server.start()
+        sync.MultiCallSystem("m", model, max_concurrency=8).run_file(source, target)
+    found = read(target)
+    assert [result["error"] for result in found] == [None] * 60
+    assert [text_of(result) for result in found] == [told({"messages": [{"content": f"topic {n}"}]}) for n in range(60)]
+
+
+def test_a_request_that_nobody_survives_is_an_error_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server resets the connection for one request, and answers the others all the while."""
+    monkeypatch.setattr(_calls, "_PATIENCE", 2.0)
+
+    def fault(body: Mapping[str, Any]) -> Fault | None:
+        return Fault.refuse() if body["messages"][0]["content"] == "topic 3" else None
+
+    source, target = written(tmp_path / "in.jsonl", requests(400)), tmp_path / "out.jsonl"
+    with FakeVLLM(told, faults=fault, delay=0.01) as server, sync.VLLMModel("fake", server.url, "k") as model:
+        result = sync.MultiCallSystem("m", model, max_concurrency=16).run_file(source, target)
+    assert (result.lines, result.failed) == (400, 1)
+    assert read(target)[3]["error"]["code"] == "ModelConnectionError"
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'"caf\xe9"'])
+def test_a_line_that_no_parser_takes_is_an_error_in_its_place(raw: bytes, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(raw + b'\n"good"\r\n')
+    system = sync.blocking(MultiCallSystem("m", ScriptedModel("x")))
+    assert system.run_file(source, target).failed == 1
+    assert system.run_file(source, target).earlier == 2
+    source.write_bytes('"one"\n'.encode("utf-16"))
+    with pytest.raises(OutputError, match="is UTF-16; save it as UTF-8"):
+        system.run_file(source, tmp_path / "other.jsonl")
+
+
+def test_an_input_that_has_become_shorter_is_noticed(tmp_path: Path) -> None:
+    source, target = written(tmp_path / "in.jsonl", ["a", "b", "c"]), tmp_path / "out.jsonl"
+    system = sync.blocking(MultiCallSystem("m", ScriptedModel("x")))
+    system.run_file(source, target)
+    before = target.read_bytes()
+    written(source, ["a"])
+    with pytest.raises(CheckpointError, match="is not the result of any line"):
+        system.run_file(source, target)
+    assert target.read_bytes() == before
+
+
+def test_a_line_keeps_its_own_seed(tmp_path: Path) -> None:
+    model = ScriptedModel("x")
+    source = written(tmp_path / "in.jsonl", [{"prompt": "a", "seed": 42}] * 3)
+    anyio.run(MultiCallSystem("m", model).run_file, source, tmp_path / "out.jsonl")
+    assert [options["seed"] for _, options in model.calls] == [42, 42, 42]

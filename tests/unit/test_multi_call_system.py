@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import random
@@ -22,6 +23,7 @@ from tframex.agents import BasicAgent
 from tframex.errors import ConfigurationError, ModelStatusError, OutputError, PartialFailureError, RateLimitError
 from tframex.model import BaseModel, VLLMModel
 from tframex.systems import MultiCallSystem, Progress, _meter
+from tframex.systems._judging import judged
 from tframex.systems._voting import certainty, last_line, needed
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
 
@@ -395,3 +397,59 @@ def test_an_agent_judges_too() -> None:
     assert "The task?" in asked.calls[0][0][-1]["content"]
     system = sync.blocking(MultiCallSystem("m", ScriptedModel(script)))
     assert system.best_of("?", 3, sync.blocking(BasicAgent("judge", asked))).text == "a fine one"
+
+
+@pytest.mark.parametrize(
+    ("said", "points"),
+    [
+        ("Points: 85", 85),
+        ("It is good.\n**Points:** 85/100.", 85),
+        ("Points (0-100): 85", 85),
+        ("85", 85),
+        ("Points: 850", None),
+        ("I cannot judge; see error 404", None),
+        ("", None),
+    ],
+)
+def test_an_agent_s_points_are_read_from_its_last_line(said: str, points: float | None) -> None:
+    async def body() -> float | None:
+        return await judged(BasicAgent("judge", ScriptedModel(lambda _: said)), "task")("an answer")
+
+    assert anyio.run(body) == points
+
+
+def test_scores_that_are_no_numbers_do_not_win() -> None:
+    scores = iter([float("nan"), 1.0, 2.0])
+    best = anyio.run(
+        MultiCallSystem("m", ScriptedModel("x"), max_concurrency=1).best_of, "?", 3, lambda _: next(scores)
+    )
+    assert best.scores == {2: 1.0, 3: 2.0}
+    assert best.sample.index == 3
+
+
+def test_an_answer_that_is_written_again_is_there_once(tmp_path: Path, no_wait: None) -> None:
+    """The server is gone for some requests in the middle of an answer that has a thought inside."""
+    text = "<think>one two three four</think>" + "the answer " * 30
+    faults = [Fault.cut(4000), Fault.refuse()]
+    with FakeVLLM(text, faults=faults) as server, sync.VLLMModel("fake", server.url, "k", max_retries=0) as model:
+        samples = sync.MultiCallSystem("m", model).complete("q", 1, tmp_path)
+        again = sync.MultiCallSystem("m", model).sample("q", 1)
+    assert again.texts == [text]
+    path = tmp_path / "output_1.txt"
+    if samples[0].ok:
+        assert path.read_text(encoding="utf-8") == text
+    else:
+        assert text.startswith(path.with_name("output_1.txt.partial").read_text(encoding="utf-8"))
+
+
+def test_a_loop_that_was_left_in_the_middle_blocks_nobody() -> None:
+    system = MultiCallSystem("m", Slow(), max_concurrency=2)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(system.sample("x", 6))
+    loop.call_later(0.005, loop.stop)
+    loop.run_forever()
+    # Its tasks never end; the places they hold are not those of the next loop.
+    loop.close()
+    assert not task.done()
+    assert len(anyio.run(system.sample, "x", 3).texts) == 3
+    task._log_destroy_pending = False  # type: ignore[attr-defined] # what was left there is not of interest

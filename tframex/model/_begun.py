@@ -31,19 +31,16 @@ class Begun:
     tokens: int
 
 
-async def going_on(
-    model: BaseModel, messages: Messages, options: dict[str, Any], begun: Begun | None, *, or_anew: bool = True
-) -> AsyncGenerator[Delta | Completion, None]:
-    """As `model.stream`; where the model can go on after what was begun, that comes first, as one piece.
+async def can_go_on(model: BaseModel, options: dict[str, Any], begun: Begun) -> bool:
+    """Whether the model can be asked to go on after what was begun."""
+    return bool(begun.text.strip()) and "<think>" not in begun.text and await model._continues(options)
 
-    Args:
-        model: The model.
-        messages: What was asked.
-        options: Options for the model.
-        begun: What there is of the answer, or None.
-        or_anew: Start over where the model cannot go on.
-    """
-    if begun is not None and begun.text.strip() and "<think>" not in begun.text and await model._continues(options):
+
+async def going_on(
+    model: BaseModel, messages: Messages, options: dict[str, Any], begun: Begun | None
+) -> AsyncGenerator[Delta | Completion, None]:
+    """As `model.stream`; where the model can go on after what was begun, that comes first, as one piece."""
+    if begun is not None and await can_go_on(model, options, begun):
         log.info("continuing an earlier run's answer", model=model.model_id, tokens=begun.tokens)
         waiting: Delta | None = None
         went_on = False
@@ -60,7 +57,7 @@ async def going_on(
                     yield event
             return
         except StreamInterruptedError as error:
-            if went_on or not or_anew:
+            if went_on:
                 raise
             log.info("starting an answer over", model=model.model_id, error=str(error))
     async with Closing(model.stream(messages, **options)) as events:

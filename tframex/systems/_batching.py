@@ -16,7 +16,14 @@ from tframex._checkpoint import Checkpoint, Row, content_key
 from tframex._lines import LineFile, count_lines, read_lines
 from tframex._progress import ProgressCallback
 from tframex._retry import is_overload
-from tframex.errors import AuthenticationError, CheckpointError, ConfigurationError, ModelError, ModelNotFoundError
+from tframex.errors import (
+    AuthenticationError,
+    CheckpointError,
+    ConfigurationError,
+    ModelError,
+    ModelNotFoundError,
+    StreamInterruptedError,
+)
 from tframex.model._begun import Begun
 from tframex.model.base import BaseModel
 from tframex.model.completion import Usage
@@ -31,6 +38,8 @@ __all__ = ["Batch"]
 _AHEAD = 2048
 # Seconds between two states of the answers that are not written yet.
 _APART = 0.1
+# A part of an answer by which it must have grown to be written again.
+_SHARE = 32
 
 
 class Batch:
@@ -56,12 +65,17 @@ class Batch:
         checkpoint: str | Path | None,
         options: dict[str, Any],
     ) -> None:
-        if source.resolve() == target.resolve():
-            raise ConfigurationError(f"the output must be another file than the input, {source}")
+        if not target.name:
+            raise ConfigurationError(f"the output must be a file, not {str(target)!r}")
+        kept = Path(checkpoint) if checkpoint is not None else target.with_name(f"{target.name}.checkpoint")
+        if len({source.resolve(), target.resolve(), kept.resolve()}) < 3:
+            raise ConfigurationError(
+                f"input ({source}), output ({target}) and checkpoint ({kept}) must be different files"
+            )
         self._model = model
         self._source = source
         self._target = target
-        self._checkpoint = checkpoint or target.with_name(f"{target.name}.checkpoint")
+        self._checkpoint = kept
         self._options = options
         self._begun: dict[str, Row] = {}
         self._lines: dict[int, Line] = {}
@@ -73,6 +87,7 @@ class Batch:
         self._saved: dict[int, int] = {}
         """How much of an unwritten answer the checkpoint has."""
         self._usage = Usage()
+        self._goes_on: bool | None = None
         self._changed = anyio.Event()
 
     async def run(self, calls_for: Any, progress: ProgressCallback | None) -> BatchResult:
@@ -102,16 +117,17 @@ class Batch:
     def _skip(self, source: Iterator[tuple[int, str]]) -> int:
         """Pass over the lines that are answered in the target, and see that they are the same."""
         done = 0
-        for (_, result), (number, raw) in zip(read_lines(self._target), source, strict=False):
-            line = self._parsed(number, raw)
+        for _, result in read_lines(self._target):
+            number, raw = next(source, (0, ""))
             try:
                 found = json.loads(result).get("id")
             except (ValueError, AttributeError):
                 found = None
-            if found != line.id:
+            if not number or found != self._parsed(number, raw).id:
+                asked = f"of line {number} of {self._source}" if number else f"of any line of {self._source}"
                 raise CheckpointError(
-                    f"line {done + 1} of {self._target} is not the result of line {number} of {self._source}: another "
-                    "batch, model or option has written it. Nothing was changed; give another output file, or delete that.",
+                    f"line {done + 1} of {self._target} is not the result {asked}: another batch, model or option has "
+                    "written it. Nothing was changed; give another output file, or delete that.",
                     path=str(self._target),
                 )
             done += 1
@@ -172,7 +188,7 @@ class Batch:
         if row is not None and row.done:
             self._saved[line.number] = -1
             self._finish(line, row.text)
-            calls.meter.finish(line.custom_id, failed=False)
+            calls.meter.finish(line.custom_id, failed=json.loads(row.text).get("error") is not None)
         elif line.problem:
             self._finish(line, line.refusal("invalid_line", line.problem))
             calls.meter.finish(line.problem, failed=True)
@@ -218,15 +234,27 @@ class Batch:
         for number in turn:
             del self._ready[number], self._lines[number]
 
+    async def _may_go_on(self) -> bool:
+        """Whether the beginning of an answer is worth being kept."""
+        if self._goes_on is None:
+            try:
+                self._goes_on = await self._model._continues(self._options)
+            except ModelError:
+                self._goes_on = False
+        return self._goes_on
+
     async def _save(self, calls: Calls, kept: Checkpoint) -> None:
         """Bring the checkpoint up to date: what is finished or in flight and not written yet."""
         rows: list[Row] = []
+        continues = calls.answered and await self._may_go_on()
         for number, result in self._ready.items():
             if self._saved.get(number) != -1:
                 self._saved[number] = -1
                 rows.append(Row(str(number), self._lines[number].key, 0, 0, True, result, 0, {}))
         for number, pieces in calls.unfinished().items():
-            if self._saved.get(number, 0) != len(pieces):
+            saved = self._saved.get(number, 0)
+            # A text is written as a whole each time: long ones less often.
+            if continues and len(pieces) - saved > saved // _SHARE:
                 self._saved[number] = len(pieces)
                 key, tokens = self._lines[number].key, calls.tokens(number)
                 rows.append(Row(str(number), key, 0, 0, False, "".join(pieces), tokens, {}))
@@ -245,6 +273,9 @@ def _rows(kept: Checkpoint) -> dict[str, Row]:
 
 def _is_everybodys(error: ModelError, calls: Calls) -> bool:
     """Whether an error would be that of every further line: the run ends, and can be continued."""
-    if isinstance(error, AuthenticationError):
+    cause = error.__cause__ if isinstance(error, StreamInterruptedError) else error
+    if isinstance(cause, AuthenticationError):
         return True
-    return is_overload(error) or (isinstance(error, ModelNotFoundError) and not calls.answered)
+    if isinstance(cause, ModelNotFoundError):
+        return not calls.answered
+    return isinstance(cause, ModelError) and is_overload(cause) and calls.alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tframex.errors import (
     StreamInterruptedError,
     TFrameXError,
 )
-from tframex.model._begun import Begun, going_on
+from tframex.model._begun import Begun, can_go_on, going_on
 from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion
@@ -36,6 +37,8 @@ log = get_logger("tframex.systems")
 
 # Seconds for which a call is sent again and again to a server that has too much to do, or has gone away.
 _PATIENCE = 120.0
+# How often an answer that nobody has seen is begun anew.
+_ANEW = 2
 
 
 class Calls:
@@ -63,6 +66,8 @@ class Calls:
         self._first: int | None = None
         self.answered = False
         """Whether the server has answered any of them."""
+        self.completed = -math.inf
+        """When the last whole answer came."""
 
     async def one(
         self,
@@ -90,8 +95,6 @@ class Calls:
                 self._first = index
             if self._first != index:
                 await self._cold.wait()
-        if isinstance(options.get("seed"), int):
-            options = {**options, "seed": options["seed"] + index - 1}
         text: list[str] = []
         self._texts[index] = text
         if begun is not None:
@@ -158,36 +161,39 @@ class Calls:
     ) -> Completion:
         """The model's answer; a server that has too much to do is given time."""
         ready = await fitted(self._model, messages, options)
-        began = anyio.current_time()
-        attempt = 0
-        again: Begun | None = None
+        troubled: float | None = None
+        attempt = anew = 0
         while True:
             try:
-                pieces = going_on(self._model, messages, ready, again or begun, or_anew=again is None)
-                async with Closing(pieces) as events:
+                async with Closing(going_on(self._model, messages, ready, begun)) as events:
                     async for event in events:
                         place.answered()
                         self.answered = True
+                        troubled = None
                         self._warm()
                         if isinstance(event, Completion):
+                            self.completed = anyio.current_time()
                             return event
                         if event.content and event.index == 0:
-                            if again is not None:
-                                again = None  # This piece is there already.
-                                continue
+                            if attempt and not text and file is not None:
+                                file.clear()
                             text.append(event.content)
                             self.meter.piece()
                             if file is not None:
                                 file.write(event.content)
                 raise TypeError(f"{type(self._model).__name__}.stream() must end with a Completion")
             except ModelError as error:
-                if anyio.current_time() - began > _PATIENCE or not self._may_recover(error):
+                troubled = anyio.current_time() if troubled is None else troubled
+                if anyio.current_time() - troubled > _PATIENCE or not self._may_recover(error):
                     raise
                 if text:
-                    # What was handed on cannot be taken back: go on after it, or not at all.
-                    if not await self._model._continues(ready):
-                        raise
-                    again = Begun("".join(text), self._tokens(text, begun))
+                    begun = Begun("".join(text), self._tokens(text, begun))
+                    if not await can_go_on(self._model, ready, begun):
+                        anew += 1
+                        if file is not None or anew > _ANEW:
+                            raise
+                    # It comes again, as one piece; or anew, where nobody can have seen it.
+                    text.clear()
                 attempt += 1
                 await anyio.sleep(seconds_to_wait(DEFAULT_WAIT, attempt, error))
 
@@ -199,6 +205,11 @@ class Calls:
             and is_overload(cause)
             and (self.answered or isinstance(cause, ModelStatusError))
         )
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody has got a whole answer for a while: what failed then is the server, not one request."""
+        return anyio.current_time() - self.completed > _PATIENCE / 2
 
     @staticmethod
     def _tokens(text: list[str], begun: Begun | None) -> int:

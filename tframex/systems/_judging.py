@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -19,8 +20,6 @@ Judge: TypeAlias = Callable[[str], "float | Awaitable[float | None] | None"]
 """From an answer to its score; None for one that has none."""
 Score: TypeAlias = Callable[[str], Awaitable["float | None"]]
 
-# Judgements at once; an agent's are limited by its model as well.
-_AT_ONCE = 64
 _PROMPT = """Task:
 {task}
 
@@ -29,8 +28,9 @@ Answer to judge:
 
 How good is this answer to the task? Weigh whether it is right, complete and to the point. End with a line that says \
 "Points: N", where N is a whole number from 0 (useless) to 100 (perfect)."""
-_POINTS = re.compile(r"points\W*?(-?\d+(?:\.\d+)?)", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+# "Points: 85", "**Points:** 85/100.", or a bare number that is the whole line.
+_POINTS = re.compile(r"^(?:.*points[^:]*:)?\W*(\d+(?:\.\d+)?)(?:\s*/\s*100)?\W*$", re.IGNORECASE | re.MULTILINE)
+_MOST = 100
 
 
 def judged(judge: Judge | BaseAgent, task: str) -> Score:
@@ -43,11 +43,10 @@ def judged(judge: Judge | BaseAgent, task: str) -> Score:
         agent = judge
 
         async def ask(answer: str) -> float | None:
-            async with agent.model._shared_limit.place() as place:
-                said = strip_thinking(await agent.run(_PROMPT.format(task=task, answer=strip_thinking(answer))))
-                place.answered()
-            found = _POINTS.findall(said) or _NUMBER.findall(said)
-            return float(found[-1]) if found else None
+            said = strip_thinking(await agent.run(_PROMPT.format(task=task, answer=strip_thinking(answer)))).strip()
+            found = _POINTS.findall(said)
+            points = float(found[-1]) if found else math.nan
+            return points if points <= _MOST else None
 
         return ask
     if not callable(judge):
@@ -61,8 +60,8 @@ def judged(judge: Judge | BaseAgent, task: str) -> Score:
     return score
 
 
-async def best(samples: Samples, score: Score) -> BestOf:
-    """The sample with the highest score.
+async def best(samples: Samples, score: Score, at_once: int) -> BestOf:
+    """The sample with the highest score; so many are judged at once.
 
     Raises:
         PartialFailureError: None has a score.
@@ -78,8 +77,12 @@ async def best(samples: Samples, score: Score) -> BestOf:
             return None
 
     answered = [sample for sample in samples if sample.completion is not None]
-    points = await map_bounded(judge, answered, _AT_ONCE)
-    scores = {sample.index: value for sample, value in zip(answered, points, strict=True) if value is not None}
+    points = await map_bounded(judge, answered, at_once)
+    scores = {
+        sample.index: value
+        for sample, value in zip(answered, points, strict=True)
+        if value is not None and math.isfinite(value)
+    }
     if not scores:
         first = next(iter(errors.values()), None)
         raise PartialFailureError(

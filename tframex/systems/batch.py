@@ -81,8 +81,11 @@ class Line:
         """
         key = content_key(model_id, dict(options), raw.strip())
         try:
+            raw.encode()
             body = json.loads(raw)
-        except ValueError as exc:
+        except UnicodeEncodeError:
+            return cls(number, f"line-{number}", key, problem=f"line {number} is not UTF-8")
+        except (ValueError, RecursionError) as exc:
             return cls(number, f"line-{number}", key, problem=f"line {number} is not JSON ({exc})")
         if isinstance(body, str):
             body = {"prompt": body}

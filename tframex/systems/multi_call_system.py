@@ -14,6 +14,7 @@ from tframex._progress import ProgressCallback
 from tframex._types import Message, Messages
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.errors import ConfigurationError
+from tframex.model._settings import check_messages
 from tframex.model.base import BaseModel
 from tframex.systems._batching import Batch
 from tframex.systems._calls import Calls, reason_of
@@ -125,7 +126,7 @@ class MultiCallSystem(BaseSystem):
             )
         folder = make_folder(output_dir)
         paths = [folder / f"{base_filename}_{number}.txt" for number in range(1, num_calls + 1)]
-        return await self._all([_user(prompt)] * num_calls, options, progress, paths)
+        return await self._all([_user(prompt)] * num_calls, _seeds(options, num_calls), progress, paths)
 
     async def sample(self, prompt: str, n: int, *, progress: ProgressCallback | None = None, **options: Any) -> Samples:
         """Send the prompt `n` times and return the answers, without files.
@@ -140,7 +141,8 @@ class MultiCallSystem(BaseSystem):
             ConfigurationError: An argument is wrong; nothing was sent.
         """
         check_prompt(prompt)
-        return await self._all([_user(prompt)] * check_count("n", n), options, progress)
+        check_count("n", n)
+        return await self._all([_user(prompt)] * n, _seeds(options, n), progress)
 
     async def map(
         self, prompts: Iterable[str | Messages], *, progress: ProgressCallback | None = None, **options: Any
@@ -159,8 +161,8 @@ class MultiCallSystem(BaseSystem):
             raise ConfigurationError(
                 "prompts must be several prompts, not one string; `sample` sends one several times"
             )
-        asked = [_user(check_prompt(prompt)) if isinstance(prompt, str) else prompt for prompt in prompts]
-        return await self._all(asked, options, progress)
+        asked = [_user(check_prompt(p)) if isinstance(p, str) else check_messages(p) for p in prompts]
+        return await self._all(asked, [options] * len(asked), progress)
 
     async def vote(
         self,
@@ -193,7 +195,8 @@ class MultiCallSystem(BaseSystem):
         check_prompt(prompt)
         ballot = Ballot(check_count("n", n), confidence, key)
         calls = self._calls(n, progress)
-        await ballot.hold(lambda index: calls.one(index, _user(prompt), options), calls.cancel)
+        seeds = _seeds(options, n)
+        await ballot.hold(lambda index: calls.one(index, _user(prompt), seeds[index - 1]), calls.cancel)
         return ballot.result(calls.samples(ballot.samples))
 
     async def best_of(
@@ -221,7 +224,7 @@ class MultiCallSystem(BaseSystem):
         """
         score = judged(judge, prompt)
         samples = await self.sample(prompt, n, progress=progress, **options)
-        return await best(samples, score)
+        return await best(samples, score, int(min(self._limit.limit, 64)))
 
     async def run_file(
         self,
@@ -273,17 +276,24 @@ class MultiCallSystem(BaseSystem):
     async def _all(
         self,
         asked: list[Messages],
-        options: dict[str, Any],
+        options: list[dict[str, Any]],
         progress: ProgressCallback | None,
         paths: list[Path] | None = None,
     ) -> Samples:
         calls = self._calls(len(asked), progress)
 
         async def call(index: int) -> Sample:
-            return await calls.one(index, asked[index - 1], options, path=paths[index - 1] if paths else None)
+            path = paths[index - 1] if paths else None
+            return await calls.one(index, asked[index - 1], options[index - 1], path=path)
 
         # The limit says how many of them may be in flight; the others wait for it.
         return calls.samples(await map_bounded(call, range(1, len(asked) + 1), len(asked)))
+
+
+def _seeds(options: dict[str, Any], count: int) -> list[dict[str, Any]]:
+    """The options of each call: they get seeds that follow each other, if there is one."""
+    seed = options.get("seed")
+    return [{**options, "seed": seed + number} if isinstance(seed, int) else options for number in range(count)]
 
 
 def _user(prompt: str) -> list[Message]:
