@@ -132,4 +132,7 @@ def count_lines(path: Path) -> int:
         OutputError: The file cannot be read.
     """
     with reported(path, "read"), path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(_BLOCK), b""))
+        lines, last = 0, b"\n"
+        for block in iter(lambda: file.read(_BLOCK), b""):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+        return lines + (last != b"\n")

@@ -11,17 +11,16 @@ import anyio.to_thread
 from tframex._checks import check_count
 from tframex._concurrency import Closing
 from tframex._loop import LoopBound
-from tframex._retry import RetryBudget, is_transient
+from tframex._retry import RetryBudget
 from tframex._types import Messages, ReasoningMode, ResumeMode
-from tframex.client._abilities import Abilities
 from tframex.client._drive import Endpoint
 from tframex.client._exchange import Exchange
 from tframex.client._request import ChatRequest
-from tframex.errors import ConfigurationError, ModelStatusError, ResponseFormatError, WrongLoopError
+from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.model._assembly import Assembly
 from tframex.model._call import Call
 from tframex.model._connection import Connection
-from tframex.model._lookup import Lookup, Served
+from tframex.model._knowledge import Knowledge
 from tframex.model._settings import (
     Settings,
     check_api_key,
@@ -140,8 +139,7 @@ class VLLMModel(BaseModel):
         self._official: tuple[Callable[[], openai.AsyncOpenAI], bool] | None = None
         self._server: LocalServer | None = None
         self._own_window = False
-        self._abilities = Abilities()
-        self._served: Served | None = None
+        self._knowledge = Knowledge(self.model_id, self._connected)
         self._budget = RetryBudget()
         self._connection = LoopBound(self._connect, Connection.aclose)
 
@@ -281,8 +279,7 @@ class VLLMModel(BaseModel):
         request = ChatRequest.build(self.model_id, [], options)
         if not request.spliceable or self._settings.override(dict(options)).resume != "auto":
             return False
-        await self._learn()
-        return bool(self._abilities.continues)
+        return await self._knowledge.continues()
 
     async def _stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
@@ -305,40 +302,14 @@ class VLLMModel(BaseModel):
         Raises:
             ModelConnectionError: The endpoint could not be reached.
         """
-        if self.context_window is None and self._served is None:
-            await self._learn()
-        return self.context_window or (self._served.window if self._served else None)
+        return self.context_window or await self._knowledge.window()
 
     def _note_window(self, window: int) -> None:
         if self.context_window is None:
-            self._served = Served(self._served.owner if self._served else "", window)
-
-    async def _learn(self) -> Served:
-        if self._served is None:
-            connection = await self._connected()
-            try:
-                self._served = await Lookup(connection.endpoint.client, self.model_id).served()
-            except Exception as exc:
-                error = connection.endpoint.translate(exc)
-                if not isinstance(error, (ModelStatusError, ResponseFormatError)):
-                    raise error from exc
-                if is_transient(error):
-                    return Served()  # Not now; the next question may be answered.
-                # It does not say. Whatever else is wrong the next request will show.
-                self._served = Served()
-            self._abilities.learn_from_owner(self._served.owner)
-        return self._served
+            self._knowledge.note_window(window)
 
     async def _count_tokens(self, what: str | Messages) -> int | None:
-        served = await self._learn()
-        connection = await self._connected()
-        try:
-            return await Lookup(connection.endpoint.client, self.model_id).count(what, served.owner)
-        except Exception as exc:
-            error = connection.endpoint.translate(exc)
-            if isinstance(error, (ModelStatusError, ResponseFormatError)) and not is_transient(error):
-                return None
-            raise error from exc
+        return await self._knowledge.count(what)
 
     async def close_client(self) -> None:
         """Close the connections. The model can be used again afterwards."""
@@ -366,7 +337,7 @@ class VLLMModel(BaseModel):
             options["timeout"] = _timeout(settings)
         exchange = Exchange(
             ChatRequest.build(model, messages, {name: value for name, value in options.items() if value is not None}),
-            abilities=self._abilities,
+            abilities=self._knowledge.abilities,
             budget=self._budget,
             model_id=self.model_id,
             max_retries=settings.max_retries,
@@ -395,7 +366,7 @@ class VLLMModel(BaseModel):
         if self.api_url != server.url:
             await self._connection.aclose()
             self.api_url = server.url
-            self._served = None
+            self._knowledge.forget()
             if self._own_window:
                 self.context_window = server.context_window
 

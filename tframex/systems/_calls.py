@@ -110,7 +110,7 @@ class Calls:
                     try:
                         with nullcontext() if path is None else PartialFile(path) as file:
                             try:
-                                completion = await self._answer(place, messages, options, begun, text, file)
+                                completion = await self._answer(index, place, messages, options, text, file)
                                 if file is not None:
                                     # Waiting for the disk must not hold up the other streams of this loop.
                                     await anyio.to_thread.run_sync(file.finish)
@@ -152,10 +152,10 @@ class Calls:
 
     async def _answer(
         self,
+        index: int,
         place: Place,
         messages: Messages,
         options: dict[str, Any],
-        begun: Begun | None,
         text: list[str],
         file: PartialFile | None,
     ) -> Completion:
@@ -165,7 +165,7 @@ class Calls:
         attempt = anew = 0
         while True:
             try:
-                async with Closing(going_on(self._model, messages, ready, begun)) as events:
+                async with Closing(going_on(self._model, messages, ready, self._begun.get(index))) as events:
                     async for event in events:
                         place.answered()
                         self.answered = True
@@ -187,7 +187,7 @@ class Calls:
                 if anyio.current_time() - troubled > _PATIENCE or not self._may_recover(error):
                     raise
                 if text:
-                    begun = Begun("".join(text), self._tokens(text, begun))
+                    begun = self._begun[index] = Begun("".join(text), self.tokens(index))
                     if not await can_go_on(self._model, ready, begun):
                         anew += 1
                         if file is not None or anew > _ANEW:
@@ -211,10 +211,6 @@ class Calls:
         """Whether nobody has got a whole answer for a while: what failed then is the server, not one request."""
         return anyio.current_time() - self.completed > _PATIENCE / 2
 
-    @staticmethod
-    def _tokens(text: list[str], begun: Begun | None) -> int:
-        return len(text) + (begun.tokens - 1 if begun is not None and text[:1] == [begun.text] else 0)
-
     def cancel(self) -> None:
         """Stop all calls that are not over: their connections are closed, so that the server stops generating."""
         for scope in self._scopes.values():
@@ -222,7 +218,8 @@ class Calls:
 
     def tokens(self, index: int) -> int:
         """How many events have brought what has arrived of a call in flight."""
-        return self._tokens(self._texts[index], self._begun.get(index))
+        text, begun = self._texts[index], self._begun.get(index)
+        return len(text) + (begun.tokens - 1 if begun is not None and text[:1] == [begun.text] else 0)
 
     def unfinished(self) -> dict[int, list[str]]:
         """The pieces that have arrived of the calls in flight."""

@@ -114,7 +114,8 @@ class Ballot:
                 if said is not None:
                     self._counts[said] += 1
                     self._texts.setdefault(said, completion.text)
-        self.samples.append(sample)
+        if sample.seconds or not sample.cancelled:
+            self.samples.append(sample)
 
     @property
     def _left(self) -> int:
