@@ -249,7 +249,7 @@ def test_a_torn_line_is_cut_off_wherever_the_file_ends(tmp_path: Path) -> None:
 
 
 def test_batches_that_are_killed_go_on() -> None:
-    figures = kill(2, seed=4, lines=60)
+    figures = kill(2, seed=4, lines=40)
     assert figures.kills == 2
     assert figures.extra <= 1.1  # of a small one; `make soak` has a larger
 
@@ -286,15 +286,15 @@ def test_a_request_that_nobody_survives_is_an_error_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server resets the connection for one request, and answers the others all the while."""
-    monkeypatch.setattr(_calls, "_PATIENCE", 2.0)
+    monkeypatch.setattr(_calls, "_PATIENCE", 1.0)
 
     def fault(body: Mapping[str, Any]) -> Fault | None:
         return Fault.refuse() if body["messages"][0]["content"] == "topic 3" else None
 
-    source, target = written(tmp_path / "in.jsonl", requests(400)), tmp_path / "out.jsonl"
+    source, target = written(tmp_path / "in.jsonl", requests(200)), tmp_path / "out.jsonl"
     with FakeVLLM(told, faults=fault, delay=0.01) as server, sync.VLLMModel("fake", server.url, "k") as model:
         result = sync.MultiCallSystem("m", model, max_concurrency=16).run_file(source, target)
-    assert (result.lines, result.failed) == (400, 1)
+    assert (result.lines, result.failed) == (200, 1)
     assert read(target)[3]["error"]["code"] == "ModelConnectionError"
 
 

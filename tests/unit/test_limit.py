@@ -11,14 +11,14 @@ from tests.simulated import Server, share, throughput
 from tframex._limit import AdaptiveLimit, Limit
 
 SERVERS: dict[str, tuple[Callable[[], Server], int, tuple[float, int] | None, tuple[int, ...]]] = {
-    "small": (lambda: Server(4), 1000, None, (3, 4, 5)),
-    "small, with a queue": (lambda: Server(4, queue=2), 1000, None, (4, 5, 6)),
-    "large": (lambda: Server(128), 4000, None, (120, 128)),
-    "large, with a queue": (lambda: Server(128, queue=32), 4000, None, (128, 140)),
-    "endless queue": (lambda: Server(64, queue=10**9), 2000, None, (64, 80)),
-    "grows": (lambda: Server(16), 2000, (30.0, 64), (16, 32, 64)),
-    "grows, with a queue": (lambda: Server(16, queue=8), 2000, (30.0, 64), (16, 24, 32, 64)),
-    "shrinks": (lambda: Server(64), 2000, (15.0, 16), (16, 32, 64)),
+    "small": (lambda: Server(4), 1000, None, (4,)),
+    "small, with a queue": (lambda: Server(4, queue=2), 1000, None, (5,)),
+    "large": (lambda: Server(128), 4000, None, (128,)),
+    "large, with a queue": (lambda: Server(128, queue=32), 4000, None, (140,)),
+    "endless queue": (lambda: Server(64, queue=10**9), 2000, None, (64,)),
+    "grows": (lambda: Server(16), 2000, (30.0, 64), (16, 64)),
+    "grows, with a queue": (lambda: Server(16, queue=8), 2000, (30.0, 64), (24, 64)),
+    "shrinks": (lambda: Server(64), 2000, (15.0, 16), (16, 64)),
 }
 
 
@@ -36,10 +36,9 @@ def test_the_limit_finds_what_the_server_can_take(name: str) -> None:
 
 
 @pytest.mark.parametrize("later", [0.0, 20.0])
-@pytest.mark.parametrize("seed", [1, 2])
-def test_two_clients_end_with_about_the_same_share(later: float, seed: int) -> None:
+def test_two_clients_end_with_about_the_same_share(later: float) -> None:
     """Also one that comes to a server which the other has filled."""
-    found = share(Server(32, queue=16, seed=seed), later=later, seconds=200)
+    found = share(Server(32, queue=16), later=later, seconds=200)
     print(f"{later:.0f} s later: {found:.2f}")
     assert found >= 0.75
 

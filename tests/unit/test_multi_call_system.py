@@ -35,7 +35,7 @@ def told(body: Mapping[str, Any]) -> str:
     seed = random.Random(body["seed"])
     return (
         f"Answer {body['seed']}: "
-        + " ".join(seed.choices(["sea", "“naïve”", "静か", "\U0001f600", "keeper"], k=40))
+        + " ".join(seed.choices(["sea", "“naïve”", "静か", "\U0001f600", "keeper"], k=20))
         + "."
     )
 
@@ -56,7 +56,7 @@ class Weather:
         if self._taken % 150 == 0:
             self._until = time.monotonic() + 0.05
         if body.get("seed", 0) % 5 == 0 and "messages" in body and not body.get("continue_final_message"):
-            return Fault.cut(random.Random(body["seed"]).randint(900, 9000))
+            return Fault.cut(random.Random(body["seed"]).randint(900, 5000))
         return None
 
 
@@ -253,7 +253,7 @@ class Opinionated(BaseModel):
 
 
 def test_a_vote_decides_as_well_as_all_samples_for_half_of_the_tokens() -> None:
-    questions, most = 600, 32
+    questions, most = 300, 32
 
     async def body() -> tuple[int, int]:
         right = calls = 0
