@@ -148,7 +148,7 @@ def certainty(leader: int, runner_up: int, left: int, others: int = 0) -> float:
     both = leader + runner_up + 1
     left = math.ceil(left * both / (both + others))
     # The runner-up must not draw level: leader + (left - x) > runner_up + x.
-    most = (leader - runner_up + left - 1) // 2
+    most = min(left, (leader - runner_up + left - 1) // 2)
     a, b = runner_up + 1, leader + 1
     # Only votes that cannot be caught up with are certain.
     return min(1 - 1e-12, sum(math.exp(_log_beta_binomial(x, left, a, b)) for x in range(most + 1)))
