@@ -224,6 +224,9 @@ class AdaptiveLimit(Limit):
     def refused(self) -> None:
         """Note a request that the server did not take."""
         super().refused()
+        if not self.in_flight:
+            # A request that did not wait for a place here.
+            return
         self._budget = max(-_BUDGET, self._budget - 1)
         # While more calls are in flight than may be, the last decrease is still having its effect.
         if self.in_flight <= self._limit + 1:

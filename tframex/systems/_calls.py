@@ -58,7 +58,9 @@ class Calls:
         self._name = name
         self._model = model
         self._limit = limit
-        self._refusals = limit.refusals
+        # The requests report to the model's own limit, whichever these calls wait at.
+        self._refused = model._shared_limit
+        self._refusals = self._refused.refusals
         self._scopes: dict[int, anyio.CancelScope] = {}
         self._texts: dict[int, list[str]] = {}
         self._begun: dict[int, Begun] = {}
@@ -90,11 +92,6 @@ class Calls:
         Raises:
             ConfigurationError: An option is wrong; it would be for every call.
         """
-        if self._cold is not None:
-            if self._first is None:
-                self._first = index
-            if self._first != index:
-                await self._cold.wait()
         text: list[str] = []
         self._texts[index] = text
         if begun is not None:
@@ -105,6 +102,7 @@ class Calls:
         with anyio.CancelScope() as scope:
             self._scopes[index] = scope
             try:
+                await self._prefix(index)
                 async with self._limit.place() as place:
                     started = self.meter.begin()
                     try:
@@ -228,12 +226,21 @@ class Calls:
     @property
     def refusals(self) -> int:
         """How often the server has refused a request because it had too many."""
-        return self._limit.refusals - self._refusals
+        return self._refused.refusals - self._refusals
 
     def samples(self, found: list[Sample]) -> Samples:
         """All calls of the run."""
         ordered = tuple(sorted(found, key=lambda sample: sample.index))
         return Samples(ordered, self.meter.seconds, self.meter.peak, self.refusals)
+
+    async def _prefix(self, index: int) -> None:
+        """Wait until the first call has brought the common beginning into the cache, if this is another."""
+        if self._cold is None:
+            return
+        if self._first is None:
+            self._first = index
+        if self._first != index:
+            await self._cold.wait()
 
     def _warm(self) -> None:
         if self._cold is not None:
