@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +25,12 @@ class Watchdog:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            # The thread is not in the child, and it may have held the lock.
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._watched: dict[object, tuple[float, Any]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -34,15 +41,14 @@ class Watchdog:
         key = object()
         with self._lock:
             self._watched[key] = (time.monotonic() + self._seconds, sock)
-            # After a fork the thread is gone.
-            if self._thread is None or not self._thread.is_alive():
+            if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="tframex-watchdog", daemon=True)
                 self._thread.start()
         try:
             yield
         finally:
             with self._lock:
-                del self._watched[key]
+                self._watched.pop(key, None)
 
     def _run(self) -> None:
         idle = 0
