@@ -15,7 +15,7 @@ demo: .venv/demo
 	$(RUN) examples/example.py --example 3
 
 test: lint docs
-	$(RUN) -m pytest --cov --cov-report=term:skip-covered
+	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --cov --cov-report=term:skip-covered
 
 lint: .venv/dev
 	$(RUN) -m ruff format --check .

@@ -35,7 +35,8 @@ class LineFile:
         path: The file; missing folders are made.
 
     Raises:
-        OutputError: The file cannot be read or written, or another run is writing it.
+        OutputError: The file cannot be read or written, or another run is writing it (on Windows only one of the same
+            process is noticed).
     """
 
     _open: set[Path] = set()  # noqa: RUF012 - shared on purpose: what this process writes
@@ -59,7 +60,7 @@ class LineFile:
             raise
 
     def _claim(self) -> None:
-        """Keep other processes out, where the system can; the claim ends with this process, however it ends."""
+        """Keep other processes out; the claim ends with this process, however it ends. Windows has no such lock."""
         if sys.platform != "win32":
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,6 +7,7 @@ import gc
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import openai
 
@@ -46,9 +47,9 @@ async def auto(url: str, calls: int) -> None:
     await _sample(url, calls, "auto")
 
 
-async def _sample(url: str, calls: int, at_once: object) -> None:
+async def _sample(url: str, calls: int, at_once: int | Literal["auto"]) -> None:
     async with tframex.VLLMModel("smol", url, "k") as model:
-        system = MultiCallSystem("bench", model, max_concurrency=at_once)  # type: ignore[arg-type] # one of the two kinds
+        system = MultiCallSystem("bench", model, max_concurrency=at_once)
         samples = await system.sample(MESSAGES[0]["content"], calls, max_tokens=TOKENS)
     assert all(len(text) > TOKENS for text in samples.texts)
     assert len(samples.texts) == calls

@@ -221,7 +221,9 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         system.run_file(source, tmp_path / "busy.jsonl")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such lock; there the checkpoint tells runs apart")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no lock that ends with its process; the docstring says so"
+)
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     hold = "import sys, tframex._lines as l; f = l.LineFile(sys.argv[1]); print('held', flush=True); sys.stdin.read()"

@@ -26,6 +26,8 @@ EVENTS = [
     b'"total_tokens":46,"completion_tokens":12},"system_fingerprint":"vllm-0.32.0-5bcc8d6b"}\n\n',
     b"data: [DONE]\n\n",
 ]
+# The annotation of `http_client` names httpx2 alone, since tframex does not depend on httpx; the official client takes
+# both. Hence the ignored argument types below.
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 
 
@@ -33,8 +35,7 @@ SSE = {"content-type": "text/event-stream; charset=utf-8"}
 def test_an_injected_httpx_client_carries_the_requests_and_stays_open(httpx_mock: HTTPXMock, backend: str) -> None:
     async def body() -> None:
         async with httpx.AsyncClient(headers={"x-mine": "1"}) as client:
-            # The annotation names httpx2 alone, since tframex does not depend on httpx; the official client takes both.
-            async with VLLMModel("smol", "http://vllm:8000", "k", http_client=client) as model:  # type: ignore[arg-type]
+            async with VLLMModel("smol", "http://vllm:8000", "k", http_client=client) as model:  # type: ignore[arg-type] # see above
                 completion = await model.call(USER)
             assert not client.is_closed
         assert (completion.text, completion.finish_reason) == ("1 but", "length")
@@ -65,8 +66,7 @@ def test_an_injected_httpx2_client_is_mocked_as_usual(httpx2_mock: HTTPX2Mock, b
 def test_the_exceptions_of_an_injected_client_are_translated(httpx_mock: HTTPXMock) -> None:
     async def body() -> None:
         async with httpx.AsyncClient() as client:
-            # The annotation names httpx2 alone, since tframex does not depend on httpx; the official client takes both.
-            model = VLLMModel("smol", "http://vllm:8000", "k", http_client=client)  # type: ignore[arg-type]
+            model = VLLMModel("smol", "http://vllm:8000", "k", http_client=client)  # type: ignore[arg-type] # see above
             with pytest.raises(ModelConnectionError, match="no connection to http://vllm:8000/v1 .*All is lost"):
                 await model.call(USER, max_retries=1)
 
@@ -80,8 +80,7 @@ def test_a_body_that_ends_in_the_middle_is_not_taken_for_whole(httpx_mock: HTTPX
 
     async def body() -> None:
         async with httpx.AsyncClient() as client:
-            # The annotation names httpx2 alone, since tframex does not depend on httpx; the official client takes both.
-            model = VLLMModel("smol", "http://vllm:8000", "k", http_client=client, resume="never")  # type: ignore[arg-type]
+            model = VLLMModel("smol", "http://vllm:8000", "k", http_client=client, resume="never")  # type: ignore[arg-type] # see above
             with pytest.raises(StreamInterruptedError, match="could not be continued") as caught:
                 [piece async for piece in model.call_stream(USER)]
         assert caught.value.partial == "1"

@@ -35,10 +35,11 @@ def test_the_limit_finds_what_the_server_can_take(name: str) -> None:
     assert limit.refusals == server.refused
 
 
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("later", [0.0, 20.0])
-def test_two_clients_end_with_about_the_same_share(later: float) -> None:
+def test_two_clients_end_with_about_the_same_share(later: float, seed: int) -> None:
     """Also one that comes to a server which the other has filled."""
-    found = share(Server(32, queue=16), later=later, seconds=200)
+    found = share(Server(32, queue=16, seed=seed), later=later, seconds=200)
     print(f"{later:.0f} s later: {found:.2f}")
     assert found >= 0.75
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -90,19 +90,24 @@ class Batch:
         self._goes_on: bool | None = None
         self._changed = anyio.Event()
 
-    async def run(self, calls_for: Any, progress: ProgressCallback | None) -> BatchResult:
+    async def run(self, calls_for: Callable[[Meter], Calls], progress: ProgressCallback | None) -> BatchResult:
         """Answer what no earlier run has answered.
 
         Args:
             calls_for: Makes the calls, given a meter.
             progress: Called after each line.
+
+        Raises:
+            OutputError: A file cannot be read or written.
+            CheckpointError: The files are of another batch.
+            ModelError: The server has gone away, or takes no request of anybody's.
         """
         total = await anyio.to_thread.run_sync(count_lines, self._source)
         with await anyio.to_thread.run_sync(LineFile, self._target) as output:
             source = read_lines(self._source)
             earlier = await anyio.to_thread.run_sync(self._skip, source)
             meter = Meter(max(total, earlier), progress, done=earlier)
-            calls: Calls = calls_for(meter)
+            calls = calls_for(meter)
             job = content_key("batch", self._model.model_id, self._options)
             kept = await anyio.to_thread.run_sync(Checkpoint, self._checkpoint, job)
             try:
