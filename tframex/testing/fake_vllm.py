@@ -59,6 +59,8 @@ class FakeVLLM:
         answer: What to say: a text, an `Answer` with reasoning, or a function from the request's JSON to one of them.
         faults: What goes wrong: one for each request to a completions endpoint, in order, None for a request that goes
             well; more can be appended to `faults` at any time. Or a function from the request's JSON to a fault or None.
+        lookups: What goes wrong with other requests, by path, such as `{"/v1/models": Fault.html()}`: each time, and of
+            the kinds that replace the whole answer.
         dialect: Whose bytes to send: `"vllm"`, `"llama.cpp"` or `"openai"`.
         model: The name the model is served under.
         api_key: The key that requests must carry, or None.
@@ -73,6 +75,7 @@ class FakeVLLM:
         answer: str | Answer | Callable[[Mapping[str, Any]], str | Answer] = _PROSE,
         *,
         faults: Iterable[Fault | None] | Callable[[Mapping[str, Any]], Fault | None] = (),
+        lookups: Mapping[str, Fault] | None = None,
         dialect: Literal["vllm", "llama.cpp", "openai"] = "vllm",
         model: str = "fake",
         api_key: str | None = None,
@@ -88,6 +91,7 @@ class FakeVLLM:
         self.model_name = model
         self.faults: list[Fault | None] = [] if callable(faults) else list(faults)
         self._fault_for = faults if callable(faults) else None
+        self._lookups = dict(lookups or {})
         self.requests: list[Record] = []
         self.connections = 0
         self.open_connections = 0
@@ -194,6 +198,8 @@ class FakeVLLM:
             await connection.respond(401, b'{"error":"Unauthorized"}')
         elif request.path.endswith("/completions"):
             await self._complete(connection, record)
+        elif (fault := self._lookups.get(request.path)) is not None:
+            await self._replace(connection, record, fault)
         else:
             status, reply = self._lookup(request.path, body)
             await connection.respond(status, json.dumps(reply).encode(), self._headers())
@@ -232,13 +238,8 @@ class FakeVLLM:
 
     async def _complete(self, connection: Connection, record: Record) -> None:
         fault = self.faults.pop(0) if self.faults else self._fault_for(record.body) if self._fault_for else None
-        if fault is not None and fault.kind == "refuse":
-            connection.reset()
-            raise Hangup
-        if fault is not None and fault.kind == "silence":
-            await self._until_left(connection, record)
-        if fault is not None and fault.kind in ("status", "body"):
-            await connection.respond(fault.status, fault.body, {**self._headers(), **fault.headers})
+        if fault is not None and fault.kind in ("refuse", "silence", "status", "body"):
+            await self._replace(connection, record, fault)
             return
         try:
             chat = record.path.endswith("/chat/completions")
@@ -267,6 +268,15 @@ class FakeVLLM:
     def _hung_up(self, record: Record) -> None:
         if record.hung_up is None:
             record.hung_up = time.monotonic()
+
+    async def _replace(self, connection: Connection, record: Record, fault: Fault) -> None:
+        """Let a fault take the place of the whole answer."""
+        if fault.kind == "refuse":
+            connection.reset()
+            raise Hangup
+        if fault.kind == "silence":
+            await self._until_left(connection, record)
+        await connection.respond(fault.status, fault.body, {**self._headers(), **fault.headers})
 
     async def _until_left(self, connection: Connection, record: Record) -> None:
         await connection.left()

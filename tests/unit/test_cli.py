@@ -1,0 +1,346 @@
+"""The `tframex` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.conftest import ROOT
+from tframex.cli._app import app
+from tframex.testing import Answer, FakeVLLM, Fault
+
+TEXT = "Red, green and blue."
+SECRET = "sk-not-for-anybody-else"
+CLEAN = dict.fromkeys(("API_URL", "API_KEY", "MODEL_NAME", "OPENAI_BASE_URL", "OPENAI_API_KEY", "MAX_TOKENS"))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def server() -> Iterator[FakeVLLM]:
+    with FakeVLLM(TEXT, model="Qwen/Qwen3-8B") as fake:
+        yield fake
+
+
+def tframex(*words: str, stdin: str | None = None, **environ: str) -> Result:
+    return CliRunner().invoke(app, list(words), input=stdin, env={**CLEAN, **environ}, prog_name="tframex")
+
+
+def asked(server: FakeVLLM) -> dict[str, Any]:
+    return server.completions()[-1].body
+
+
+def test_an_answer_goes_to_standard_output_and_everything_else_to_standard_error(server: FakeVLLM) -> None:
+    done = tframex("run", "Name three colours.", API_URL=server.url)
+    assert (done.exit_code, done.stdout) == (0, f"{TEXT}\n")
+    assert "tokens read" in done.stderr
+    quiet = tframex("run", "Name three colours.", "-q", API_URL=server.url)
+    assert (quiet.stdout, quiet.stderr) == (f"{TEXT}\n", "")
+
+
+def test_the_options_reach_the_endpoint(server: FakeVLLM) -> None:
+    words = ["--max-tokens", "7", "--temperature", "0", "-o", "top_k=20", "-o", "stop=END", "--system", "Be brief."]
+    done = tframex("run", "-", *words, stdin="From a pipe", API_URL=server.url, MAX_TOKENS="99")
+    assert done.exit_code == 0
+    body = asked(server)
+    assert [m["content"] for m in body["messages"]] == ["Be brief.", "From a pipe"]
+    assert (body["max_tokens"], body["temperature"], body["top_k"], body["stop"]) == (7, 0, 20, "END")
+    assert "raise --max-tokens" not in done.stderr
+
+
+def test_an_answer_that_is_cut_off_says_so() -> None:
+    with FakeVLLM("one two three four five") as server:
+        done = tframex("run", "x", "--max-tokens", "2", API_URL=server.url)
+        assert done.stdout == "one two\n"
+        assert "raise --max-tokens" in done.stderr
+        assert json.loads(tframex("run", "x", "--max-tokens", "2", "--json", API_URL=server.url).stdout) | {
+            "seconds": 0,
+            "first_token_seconds": 0,
+        } == {
+            "text": "one two",
+            "reasoning": "",
+            "finish_reason": "length",
+            "model": "fake",
+            "usage": {
+                "prompt_tokens": 25,
+                "completion_tokens": 2,
+                "cached_tokens": None,
+                "reasoning_tokens": None,
+                "estimated": False,
+            },
+            "seconds": 0,
+            "first_token_seconds": 0,
+            "retries": 0,
+            "resumes": 0,
+        }
+
+
+def test_the_endpoint_comes_from_options_then_the_environment_then_the_file(folder: Path) -> None:
+    with FakeVLLM("file") as file, FakeVLLM("environment") as environ, FakeVLLM("option") as option:
+        (folder / ".env").write_text(f"API_URL={file.url}\nAPI_KEY={SECRET}\nMODEL_NAME=fake\n")
+        assert tframex("run", "x").stdout == "file\n"
+        assert file.completions()[0].headers["authorization"] == f"Bearer {SECRET}"
+        assert tframex("run", "x", API_URL=environ.url).stdout == "environment\n"
+        assert tframex("run", "x", "--api-url", option.url, API_URL=environ.url).stdout == "option\n"
+
+
+def test_without_an_endpoint_every_command_that_needs_one_says_how_to_name_it() -> None:
+    for words in (["run", "x"], ["vote", "x"], ["models"], ["doctor"], ["batch", "in", "out"], ["multi", "x", "2"]):
+        done = tframex(*words)
+        assert done.exit_code == 2, words
+        assert "give --api-url URL, or set API_URL" in done.stderr
+        assert "--local" in done.stderr
+
+
+def test_a_model_need_not_be_named_where_only_one_is_served(server: FakeVLLM) -> None:
+    tframex("run", "x", API_URL=server.url)
+    assert asked(server)["model"] == "Qwen/Qwen3-8B"
+    assert json.loads(tframex("models", "--json", API_URL=server.url).stdout) == {
+        "models": [{"owner": "vllm", "window": 8192, "name": "Qwen/Qwen3-8B"}]
+    }
+    assert tframex("models", API_URL=server.url).stdout == "Qwen/Qwen3-8B  window 8192\n"
+    listed = b'{"object":"list","data":[{"id":"a"},{"id":"b"}]}'
+    with FakeVLLM(lookups={"/v1/models": Fault.answer(listed)}) as two:
+        done = tframex("run", "x", API_URL=two.url)
+        assert done.exit_code == 2
+        assert "serves 2 models (a, b)" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["run", "x"], ["chain", "text", "x"], ["tokens", "text"], ["models"], ["doctor"]])
+@pytest.mark.parametrize("json_too", [False, True])
+def test_a_key_is_never_shown(folder: Path, words: list[str], json_too: bool) -> None:
+    (folder / "text").write_text("A text.")
+    with FakeVLLM(api_key="another") as server:
+        done = tframex(*words, *["--json"] * json_too, "--api-url", server.url, "--api-key", SECRET)
+    assert done.exit_code == 1
+    assert SECRET not in done.output
+    if json_too and words != ["doctor"]:
+        assert json.loads(done.stdout)["error"]["type"] == "AuthenticationError"
+
+
+def test_a_context_is_a_file_or_standard_input(server: FakeVLLM, folder: Path) -> None:
+    (folder / "timetable").write_text("The ferry leaves at 22:40.", encoding="utf-8")
+    assert tframex("context", "timetable", "When?", API_URL=server.url).stdout == f"{TEXT}\n"
+    assert "22:40" in str(asked(server)["messages"])
+    tframex("context", "-", "When?", stdin="The bus leaves at seven.", API_URL=server.url)
+    assert "at seven" in str(asked(server)["messages"])
+
+
+def test_an_answer_can_go_to_a_file(server: FakeVLLM, folder: Path) -> None:
+    done = tframex("run", "x", "-O", "new/answer.txt", API_URL=server.url)
+    assert done.stdout == "new/answer.txt\n"
+    assert (folder / "new" / "answer.txt").read_text() == TEXT
+
+
+def test_a_thought_that_comes_apart_is_not_in_the_answer() -> None:
+    with FakeVLLM(Answer("Blue.", reasoning="The sky?")) as server:
+        assert tframex("run", "x", API_URL=server.url).stdout == "Blue.\n"
+        found = json.loads(tframex("run", "x", "--json", API_URL=server.url).stdout)
+        assert found["reasoning"] == "The sky?"
+        assert "The sky?" not in found["text"]
+
+
+def test_a_chain_reads_a_long_text_and_leaves_nothing_behind(server: FakeVLLM, folder: Path) -> None:
+    (folder / "long").write_text("All work and no play. " * 400)
+    done = tframex("chain", "long", "What?", "--chunk-size", "300", API_URL=server.url)
+    assert (done.exit_code, done.stdout) == (0, f"{TEXT}\n")
+    assert "chunk 1 of" in done.stderr
+    assert not (folder / ".tframex").exists()
+    found = json.loads(
+        tframex("chain", "-", "What?", "--map-reduce", "--json", stdin="x " * 9000, API_URL=server.url).stdout
+    )
+    assert found["text"] == TEXT
+    assert len(found["steps"]) > 1
+
+
+def test_a_chain_that_fails_goes_on_with_the_same_command(folder: Path) -> None:
+    (folder / "long").write_text("All work and no play. " * 400)
+    words = ["chain", "long", "What?", "--chunk-size", "300"]
+    with FakeVLLM(TEXT) as whole:
+        tframex(*words, API_URL=whole.url)
+    with FakeVLLM(TEXT, faults=[None, None, Fault.answer(b'{"error":"no"}', status=400)]) as server:
+        done = tframex(*words, API_URL=server.url)
+        assert done.exit_code == 1
+        assert "The same command goes on where it was." in done.stderr
+        assert len(list((folder / ".tframex").iterdir())) >= 1
+        assert tframex(*words, API_URL=server.url).stdout == f"{TEXT}\n"
+        assert len(server.completions()) == len(whole.completions()) + 1
+    assert not (folder / ".tframex").exists()
+
+
+def test_many_calls_go_into_files(folder: Path) -> None:
+    bad = Fault.answer(b'{"error":"no"}', status=400)
+    with FakeVLLM(TEXT, faults=[None, bad]) as server:
+        done = tframex("multi", "x", "3", "--output-dir", "out", "--max-concurrency", "1", API_URL=server.url)
+        assert done.exit_code == 3
+        assert done.stdout.split() == [str(Path("out/output_1.txt")), str(Path("out/output_3.txt"))]
+        assert "call_2: " in done.stderr
+        assert (folder / "out" / "output_3.txt").read_text() == TEXT
+        found = json.loads(tframex("multi", "x", "2", "--base-name", "b", "--json", API_URL=server.url).stdout)
+        assert found["calls"]["call_2"]["text"] == TEXT
+
+
+def test_a_vote_shows_the_answer_and_how_it_came_about(server: FakeVLLM) -> None:
+    done = tframex("vote", "x", "-n", "5", API_URL=server.url)
+    assert done.stdout == "red, green and blue\n"
+    assert "confidence" in done.stderr
+    found = json.loads(tframex("vote", "x", "-n", "5", "--json", API_URL=server.url).stdout)
+    assert found["answer"] == "red, green and blue"
+    assert found["calls"] <= 5
+
+
+def test_a_batch_is_answered_line_by_line(server: FakeVLLM, folder: Path) -> None:
+    (folder / "in.jsonl").write_text('"a"\n{"prompt": 5}\n"c"\n')
+    done = tframex("batch", "in.jsonl", "out.jsonl", API_URL=server.url)
+    assert (done.exit_code, done.stdout) == (3, "out.jsonl\n")
+    assert "3 lines answered, 1 with an error" in done.stderr
+    assert [json.loads(line)["text"] for line in (folder / "out.jsonl").read_text().splitlines()] == [TEXT, None, TEXT]
+    (folder / "in.jsonl").write_text('"a"\n{"prompt": 5}\n"c"\n"d"\n')
+    again = json.loads(tframex("batch", "in.jsonl", "out.jsonl", "--json", API_URL=server.url).stdout)
+    assert (again["lines"], again["earlier"], again["failed"]) == (4, 3, 0)
+
+
+def test_tokens_are_counted_by_the_endpoint_if_there_is_one(server: FakeVLLM, folder: Path) -> None:
+    (folder / "text").write_text("It is 12345.")
+    alone = tframex("tokens", "text")
+    assert alone.stdout == "6\n"
+    assert "cl100k" in alone.stderr
+    found = json.loads(tframex("tokens", "text", "--json", API_URL=server.url).stdout)
+    assert found == {"tokens": 8, "exact": True, "context_window": 8192, "characters": 12}
+    with FakeVLLM(dialect="openai") as other:
+        estimated = tframex("tokens", "text", API_URL=other.url)
+        assert "estimated" in estimated.stderr
+
+
+def test_chunks_cover_the_text(folder: Path) -> None:
+    text = "One sentence after the other. " * 100
+    (folder / "text").write_text(text)
+    done = tframex("chunks", "text", "--chunk-size", "100")
+    assert "full on average" in done.stderr
+    found = json.loads(tframex("chunks", "-", "--chunk-size", "100", "--json", stdin=text).stdout)
+    assert "".join(chunk["text"] for chunk in found["chunks"]) == text
+    assert len(done.stdout.splitlines()) == len(found["chunks"])
+
+
+def test_what_cannot_be_read_is_an_error_with_a_name(server: FakeVLLM, folder: Path) -> None:
+    (folder / "binary").write_bytes(b"\xff\xfe\x00")
+    for words, code, said in (
+        (["chain", "missing", "x"], 1, "cannot read missing"),
+        (["chain", "binary", "x"], 2, "is not UTF-8 text"),
+        (["run", "x", "-o", "nonsense"], 2, "--option takes NAME=VALUE"),
+        (["run", ""], 2, "prompt must be a non-empty string"),
+        (["run", "x", "--api-url", "nonsense"], 2, "is not an http(s) URL"),
+        (["run"], 2, "Missing argument"),
+    ):
+        done = tframex(*words, API_URL=server.url)
+        assert done.exit_code == code, words
+        assert said in done.stderr
+
+
+def test_versions_are_shown_for_a_report() -> None:
+    from tframex import __version__
+
+    assert tframex("--version").stdout == f"{__version__}\n"
+    assert tframex("version").stdout.startswith(f"tframex {__version__}\n")
+    assert json.loads(tframex("version", "--json").stdout)["openai"].startswith("3.")
+
+
+# -- as a process ----------------------------------------------------------------------------------------------------------
+
+
+def process(*words: str, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tframex", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**{k: v for k, v in os.environ.items() if k not in CLEAN}, "PYTHONPATH": str(ROOT), **environ},
+    )
+
+
+def until(condition: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
+def test_ctrl_c_leaves_files_whole_and_says_how_to_go_on(folder: Path) -> None:
+    (folder / "long").write_text("All work and no play. " * 400)
+    (folder / "in.jsonl").write_text('"a"\n"b"\n')
+    for words, left, hint in (
+        (["run", "x", "-O", "answer"], "answer.partial", "What had arrived is in answer.partial."),
+        (["chain", "long", "x", "--chunk-size", "300"], ".tframex", "The same command goes on where it was."),
+        (["batch", "in.jsonl", "out.jsonl"], "out.jsonl", "the same command goes on where it was"),
+    ):
+        with FakeVLLM(TEXT, delay=0.2) as server:
+            running = process(*words, API_URL=server.url)
+            until(
+                lambda server=server: len(server.completions()) > 1 or any(r.tokens > 2 for r in server.completions())
+            )
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=30)
+            assert running.returncode == 130, (out, err)
+            assert f"Interrupted. {hint}" in " ".join(err.split()) or hint in err
+            assert "Traceback" not in err
+            assert (folder / left).exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="looks at a process's title in /proc")
+def test_a_key_given_as_an_option_is_not_in_the_title_of_the_process() -> None:
+    for option in (["--api-key", SECRET], [f"--api-key={SECRET}"]):
+        with FakeVLLM(TEXT, delay=0.2) as server:
+            running = process("run", "x", *option, "--api-url", server.url)
+            until(server.completions)
+            title = Path(f"/proc/{running.pid}/cmdline").read_bytes()
+            running.kill()
+            running.communicate()
+        assert SECRET.encode() not in title
+        assert b"--api-key" in title
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    with FakeVLLM("word " * 2000, delay=0.001) as server:
+        running = process("run", "x", "-q", API_URL=server.url)
+        assert running.stdout is not None
+        assert running.stdout.read(5) == "word "
+        running.stdout.close()
+        assert running.wait(30) == 1
+        assert running.stderr is not None
+        assert "Traceback" not in running.stderr.read()
+        running.stderr.close()
+
+
+def test_help_does_not_wait_for_the_client() -> None:
+    code = (
+        "import sys; sys.argv = ['tframex', '--help']\n"
+        "from tframex.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'openai', 'httpx2', 'rich.console', 'asyncio'} & set(sys.modules), 'slow'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in ("run", "context", "chain", "multi", "vote", "batch", "tokens", "chunks", "models", "local", "doctor"):
+        assert f"\n  {name} " in done.stdout
+
+
+def test_without_its_packages_the_command_says_what_to_install() -> None:
+    code = "import sys; sys.modules['typer'] = None\nfrom tframex.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'pip install "tframex[cli]"' in done.stderr

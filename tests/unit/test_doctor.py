@@ -1,0 +1,416 @@
+"""`tframex doctor`, on endpoints that have each fault."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tframex.cli._app import app
+from tframex.cli.doctor import api, examination, load, network
+from tframex.cli.doctor.finding import Finding
+from tframex.testing import Answer, FakeVLLM, Fault
+
+COUNT = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, thirteen."
+SECRET = "sk-not-for-anybody-else"
+
+
+@pytest.fixture(autouse=True)
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Looks at idle connections for a moment only, and at no other Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(load, "_LOOKED", 0.1)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    if "installation" not in request.node.name:
+
+        async def fine() -> Finding:
+            return Finding("installation", "ok", "")
+
+        monkeypatch.setattr(network, "installation", fine)
+
+
+def doctor(url: str, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code, and the findings by name."""
+    done = CliRunner().invoke(app, ["doctor", "--json", "--timeout", "0.5", "--api-url", url, *words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    found = json.loads(done.stdout)
+    assert SECRET not in done.output
+    assert found["usable"] == (done.exit_code == 0)
+    return done.exit_code, {finding["check"]: finding for finding in found["checks"]}
+
+
+def fault(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The one finding that is not well."""
+    bad = [finding for finding in found.values() if finding["status"] in ("failed", "warning")]
+    assert len(bad) == 1, bad
+    assert bad[0]["cause"]
+    assert bad[0]["fix"]
+    return bad[0]
+
+
+def warning(answer: str | Answer, check: str, **settings: Any) -> dict[str, Any]:
+    """What is found wrong with an endpoint that can be used all the same."""
+    with FakeVLLM(answer, **settings) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    bad = fault(found)
+    assert (bad["check"], bad["status"]) == (check, "warning")
+    return bad
+
+
+def failure(check: str, url: str, *words: str) -> dict[str, Any]:
+    """What makes an endpoint unusable."""
+    code, found = doctor(url, *words)
+    assert code == 1
+    bad = fault(found)
+    assert (bad["check"], bad["status"]) == (check, "failed")
+    later = examination.CHECKS[examination.CHECKS.index(check) + 1 :]
+    assert all(found[name]["status"] == "skipped" for name in later)
+    return bad
+
+
+# -- healthy ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
+def test_a_healthy_endpoint_passes_every_check(dialect: Any) -> None:
+    with FakeVLLM(COUNT, dialect=dialect, model="Qwen/Qwen3-8B", delay=0.002) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    assert list(found) == list(examination.CHECKS)
+    assert {finding["status"] for finding in found.values()} == {"ok"}, found
+    assert found["context window"]["data"] == {"tokens": 8192}
+    assert found["continuing"]["data"]["how"] == ("token_ids" if dialect == "vllm" else "continue_final_message")
+    assert found["streaming"]["data"]["first_token"] > 0
+    assert found["usage"]["data"]["completion_tokens"] > 10
+    assert found["server"]["detail"] == ("vLLM 0.32.0" if dialect == "vllm" else "llama.cpp")
+
+
+def test_a_person_sees_marks_causes_and_fixes() -> None:
+    with FakeVLLM(COUNT, api_key="another") as server:
+        done = CliRunner().invoke(app, ["doctor", "--api-url", server.url, "--api-key", SECRET])
+        assert done.exit_code == 1
+        assert "✓ connection" in done.stdout
+        assert "✗ API" in done.stdout
+        assert "cause: The key (option) is wrong" in done.stdout
+        assert "fix: Check API_KEY" in done.stdout
+        assert "not examined" in done.stdout
+        assert "Not usable: API." in done.stdout
+        quiet = CliRunner().invoke(app, ["doctor", "-q", "--api-url", server.url, "--api-key", SECRET])
+        assert "connection" not in quiet.stdout
+        assert "✗ API" in quiet.stdout
+
+
+# -- what the seed's Troubleshooting names ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [Fault.cut(2500), Fault.end(2500)], ids=["incomplete chunked read", "clean end"])
+def test_a_connection_that_a_proxy_or_tunnel_cuts(broken: Fault) -> None:
+    with FakeVLLM(COUNT, faults=[broken]) as server:
+        bad = failure("streaming", server.url)
+    assert "breaks off after" in bad["detail"]
+    assert "Cloudflare: 100 s" in bad["cause"]
+    assert "lower the concurrency" in bad["fix"]
+
+
+@pytest.mark.parametrize("broken", [Fault.silence(), Fault.stall(0), Fault.comments(0)], ids=lambda fault: fault.kind)
+def test_a_server_that_takes_the_request_and_sends_no_token(broken: Fault) -> None:
+    metrics = Fault.answer(
+        b'vllm:num_requests_waiting{engine="0",model_name="fake"} 7.0\n', content_type="text/plain; version=0.0.4"
+    )
+    with FakeVLLM(COUNT, faults=[broken], lookups={"/metrics": metrics}) as server:
+        bad = failure("streaming", server.url)
+    assert "no token came within 0.5 s" in bad["detail"]
+    assert "7 requests wait in its queue" in bad["cause"]
+    assert "`Waiting`" in bad["fix"]
+
+
+def test_an_answer_that_falls_silent_in_the_middle() -> None:
+    with FakeVLLM(COUNT, faults=[Fault.stall(2500)]) as server:
+        bad = failure("streaming", server.url)
+    assert "fell silent after" in bad["detail"]
+
+
+def test_a_thought_whose_beginning_is_missing() -> None:
+    bad = warning(f"I count them.\n</think>\n\n{COUNT}", "reasoning")
+    assert "beginning is missing" in bad["cause"]
+    assert "--reasoning-parser" in bad["fix"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "where"),
+    [(Answer(COUNT, reasoning="I count."), "'reasoning'"), (f"<think>I count.</think>{COUNT}", "inside the answer")],
+)
+def test_where_thoughts_are(answer: str | Answer, where: str) -> None:
+    with FakeVLLM(answer) as server:
+        found = doctor(server.url)[1]
+    assert where in found["reasoning"]["detail"]
+    assert found["reasoning"]["status"] == "ok"
+
+
+def test_an_answer_that_goes_round_in_circles() -> None:
+    bad = warning("the same again and again, " * 60, "repetition")
+    assert "repetition_penalty" in bad["fix"]
+
+
+def test_a_key_that_is_missing_or_refused() -> None:
+    with FakeVLLM(COUNT, api_key="the right one") as server:
+        assert "None is set." in failure("API", server.url)["cause"]
+        assert "refuses the key (401" in failure("API", server.url, "--api-key", SECRET)["detail"]
+    with FakeVLLM(COUNT, faults=[Fault.answer(b'{"error":"no credit"}', status=403)]) as server:
+        bad = failure("streaming", server.url, "--api-key", SECRET)
+        assert "no credit" in bad["detail"]
+
+
+@pytest.mark.parametrize("given", ["qwen3-8b", "QWEN/Qwen3-8B", "Qwen/Qwen3-8B-FP8", "nonsense"])
+def test_a_model_that_is_not_served(given: str) -> None:
+    with FakeVLLM(COUNT, model="Qwen/Qwen3-8B") as server:
+        bad = failure("model", server.url, "--model", given)
+    assert bad["fix"] == "MODEL_NAME=Qwen/Qwen3-8B"
+    assert "'Qwen/Qwen3-8B'" in bad["detail"]
+
+
+def test_a_model_that_nobody_names_where_there_are_several() -> None:
+    listed = b'{"object":"list","data":[{"id":"llama"},{"id":"qwen-small"},{"id":"qwen-large"}]}'
+    with FakeVLLM(COUNT, lookups={"/v1/models": Fault.answer(listed)}) as server:
+        assert "3 are served: llama, qwen-small, qwen-large" in failure("model", server.url)["detail"]
+        assert failure("model", server.url, "--model", "qwen-larg")["fix"] == "MODEL_NAME=qwen-large"
+
+
+def test_a_wrong_path_and_where_the_api_is() -> None:
+    with FakeVLLM(COUNT) as server:
+        base = server.url.removesuffix("/v1")
+        assert failure("API", f"{base}/api/v2")["fix"] == f"API_URL={server.url}"
+    with FakeVLLM(COUNT, lookups={"/v1/models": Fault.html()}) as server:
+        assert "is a web page" in failure("API", server.url)["detail"]
+    with FakeVLLM(COUNT, lookups={"/v1/models": Fault.answer(b'{"detail":"Not Found"}', status=404)}) as server:
+        assert "not an OpenAI-compatible server" in failure("API", server.url)["cause"]
+
+
+def test_an_installation_in_another_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ModuleNotFoundError: No module named 'tframex'`, seen from the environment that has it."""
+    other = tmp_path / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path)], check=True)
+    monkeypatch.setenv("PATH", str(other.parent if other.exists() else tmp_path / "Scripts"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    bad = warning(COUNT, "installation")
+    assert "No module named 'tframex'" in bad["detail"]
+    assert "-m pip install tframex" in bad["fix"]
+
+
+def test_a_dead_port_and_one_that_hangs_up() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert "refuses connections" in failure("connection", f"http://127.0.0.1:{port}")["detail"]
+    with FakeVLLM(COUNT, lookups={"/v1/models": Fault.refuse()}) as server:
+        assert "breaks off (ReadError" in failure("API", server.url)["detail"]
+
+
+# -- everything else -------------------------------------------------------------------------------------------------------
+
+
+def test_a_host_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unknown(*args: object, **keywords: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr("anyio.getaddrinfo", unknown)
+    bad = failure("name resolution", "http://vllm.invalid:8000")
+    assert "vllm.invalid has no address" in bad["detail"]
+    assert "misspelt" in bad["cause"]
+
+
+def test_a_port_that_never_answers() -> None:
+    """A full backlog is a firewall's silence without one."""
+    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for other in (first, second):
+            other.setblocking(False)
+            other.connect_ex(deaf.getsockname())
+        assert "within 0.5 s" in failure("connection", f"http://127.0.0.1:{deaf.getsockname()[1]}")["detail"]
+
+
+def test_a_server_that_does_not_answer_at_all() -> None:
+    with FakeVLLM(COUNT, lookups={"/v1/models": Fault.silence()}) as server:
+        assert "no answer within 0.5 s" in failure("API", server.url)["detail"]
+    starting = Fault.answer(b'{"error":{"message":"Loading model","type":"unavailable_error","code":503}}', status=503)
+    with FakeVLLM(COUNT, lookups={"/v1/models": starting}) as server:
+        assert "503: Loading model" in failure("API", server.url)["detail"]
+
+
+def test_https_spoken_to_http() -> None:
+    with FakeVLLM(COUNT) as server:
+        bad = failure("TLS", server.url.replace("http://", "https://"))
+    assert bad["fix"].startswith(f"Use {server.url.removesuffix('/v1')}")
+
+
+@contextmanager
+def encrypted(folder: Path) -> Iterator[str]:
+    """A TLS server with a certificate that nobody trusts."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    subject = ["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*make, *subject], check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            accepted.settimeout(5)
+            try:
+                with context.wrap_socket(accepted, server_side=True) as connection:
+                    connection.recv(1)
+            except OSError:
+                accepted.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def test_a_certificate_that_nobody_trusts_and_http_spoken_to_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with encrypted(tmp_path) as where:
+        bad = failure("TLS", f"https://{where}")
+        assert "is not trusted (self" in bad["detail"]
+        assert "SSL_CERT_FILE" in bad["fix"]
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        found = doctor(f"https://{where}")[1]
+        assert found["TLS"]["status"] == "warning"
+        assert "expires soon" in found["TLS"]["cause"]
+        assert f"https://{where}" in failure("API", f"http://{where}")["fix"]
+
+
+def test_a_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeVLLM(COUNT) as server:
+        monkeypatch.setenv("HTTP_PROXY", "http://user:secret-of-the-proxy@127.0.0.1:9")
+        monkeypatch.setenv("NO_PROXY", "")
+        code, found = doctor(server.url)
+        assert code == 1
+        assert found["proxy"]["status"] == "warning"
+        assert "127.0.0.1:9" in found["proxy"]["detail"]
+        assert "secret-of-the-proxy" not in str(found)
+        assert found["API"]["status"] == "failed"
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert doctor(server.url)[1]["proxy"]["status"] == "ok"
+
+
+def test_a_proxy_before_the_server() -> None:
+    listed = b'{"object":"list","data":[{"id":"fake","owned_by":"vllm","max_model_len":8192}]}'
+    headers = {"content-type": "application/json", "cf-ray": "8f2"}
+    bad = warning(COUNT, "in between", lookups={"/v1/models": Fault("body", body=listed, headers=headers)})
+    assert "Cloudflare" in bad["detail"]
+
+
+def test_a_proxy_that_holds_the_answer_back() -> None:
+    held = FakeVLLM(COUNT, coalesce=1000, delay=0)
+    with held:
+        found = doctor(held.url)[1]
+    assert found["streaming"]["status"] == "ok"  # a fast server is no proxy
+
+
+def test_an_endpoint_that_tells_little_of_itself() -> None:
+    listed = b'{"object":"list","data":[{"id":"fake"}]}'
+    with FakeVLLM(COUNT, dialect="openai", lookups={"/v1/models": Fault.answer(listed)}) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    for check, said in {
+        "context window": "does not say how large",
+        "tokenizer": "does not count",
+        "continuing": "not possible here",
+    }.items():
+        assert found[check]["status"] == "warning"
+        assert said in found[check]["detail"]
+    assert found["server"]["data"] == {"kind": "unknown"}
+
+
+def test_a_small_window() -> None:
+    assert "512 tokens" in warning(COUNT, "context window", context_window=512)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Fault.busy(429), "lower the concurrency"),
+        (Fault.busy(503), "lower the concurrency"),
+        (Fault.html(), "what stands before it"),
+        (Fault.answer(b'{"choices":[{"message":{"content":"One"}}]}'), "supports stream=true"),
+        (Fault.answer(b'{"error":"no such thing"}', status=404), "ends in /v1"),
+        (Fault.answer(b'{"error":"not a chat model"}', status=400), "it is a chat model"),
+    ],
+)
+def test_a_chat_request_that_is_refused(answer: Fault, said: str) -> None:
+    with FakeVLLM(COUNT, faults=[answer]) as server:
+        assert said in failure("streaming", server.url)["fix"]
+
+
+def test_an_error_in_the_middle_and_an_event_that_is_nonsense() -> None:
+    with FakeVLLM(COUNT, faults=[Fault.error(1500)]) as server:
+        assert "EngineCore" in failure("streaming", server.url)["detail"]
+    with FakeVLLM(COUNT, faults=[Fault.garbage(1500)]) as server:
+        assert "not understood" in failure("streaming", server.url)["detail"]
+
+
+def test_a_server_that_takes_few_requests_at_once() -> None:
+    bad = warning(COUNT, "concurrency", faults=[None, *[Fault.busy(429)] * 3])
+    assert "of 8 requests at once 3 refused (429)" in bad["detail"]
+    assert "max_concurrency" in bad["fix"]
+
+
+def test_a_server_that_closes_idle_connections_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, FakeVLLM(COUNT) as server:
+        monkeypatch.setattr(load, "_LOOKED", 5.0)
+
+        def serve() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.recv(4096)
+                accepted.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        from tframex.cli.doctor import Target
+
+        target = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", None, "fake")
+        import anyio
+
+        found = anyio.run(load.idle_connections, target)
+        thread.join()
+        assert server.connections == 0
+    assert found.status == "warning"
+    assert "is sent again then" in found.cause
+
+
+def test_the_queue_is_read_from_the_metrics() -> None:
+    text = (
+        "# HELP vllm:num_requests_waiting Number of requests waiting to be processed.\n"
+        'vllm:num_requests_waiting{engine="0",model_name="a"} 3.0\n'
+        'vllm:num_requests_waiting{engine="1",model_name="a"} 4.0\n'
+        'vllm:num_requests_waiting_by_reason{reason="x"} 9.0\n'
+    )
+    assert api.waiting(text) == 7
+    assert api.waiting("process_open_fds 5") is None

@@ -1,0 +1,122 @@
+"""`tframex doctor`: what stands between you and an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+import typer
+
+from tframex.cli._command import command
+from tframex.cli._endpoint import LOCAL, Endpoint
+from tframex.cli._terminal import FAILED, Terminal
+
+if TYPE_CHECKING:
+    from tframex.cli.doctor import Finding, Target
+
+__all__ = ["register"]
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("·", "dim")}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @command(app)
+    def doctor(
+        endpoint: Endpoint,
+        terminal: Terminal,
+        timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each sign of life.")] = 15.0,
+        concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests to send at once.")] = 8,
+    ) -> None:
+        """Find out why an endpoint does not answer.
+
+        Or whether it does all that TFrameX can use. Costs about 400 generated tokens. The exit code is 0 if the endpoint
+        can be used and 1 if it cannot.
+        """
+        from tframex.cli.doctor import Target, examine
+        from tframex.local import LocalServer
+
+        found: list[Finding] = []
+        with ExitStack() as stack:
+            if endpoint.local:
+                server = stack.enter_context(LocalServer(**LOCAL))
+                target = Target(server.url, None, server.model_name, timeout, concurrency)
+            else:
+                target = _target(endpoint, timeout, concurrency)
+            begin = stack.enter_context(_spinner(terminal))
+
+            def report(finding: Finding) -> None:
+                found.append(finding)
+                if not terminal.json:
+                    _show(finding, terminal)
+
+            usable = anyio.run(examine, target, report, begin)
+        _not_examined(found, terminal)
+        warnings = [finding.check for finding in found if finding.status == "warning"]
+        failed = [finding.check for finding in found if finding.status == "failed"]
+        if terminal.json:
+            terminal.result({"usable": usable, "checks": [asdict(finding) for finding in found]})
+        elif not usable:
+            terminal.write(f"\nNot usable: {failed[0]}.\n")
+        else:
+            but = f", with warnings: {', '.join(warnings)}" if warnings else ""
+            terminal.write(f"\nUsable{but}.\n")
+        if not usable:
+            raise typer.Exit(FAILED)
+
+
+def _target(endpoint: Endpoint, timeout: float, concurrency: int) -> Target:
+    from tframex.cli.doctor import Target
+    from tframex.model._settings import check_api_key, normalize_url
+
+    endpoint.check()
+    key = check_api_key(endpoint.key) if endpoint.key else None
+    sources = {
+        "url": endpoint.source(endpoint.api_url, "API_URL", "OPENAI_BASE_URL"),
+        "key": endpoint.source(endpoint.api_key, "API_KEY", "OPENAI_API_KEY"),
+        "model": endpoint.source(endpoint.model, "MODEL_NAME"),
+    }
+    return Target(
+        normalize_url(endpoint.url),
+        key,
+        endpoint.model_name,
+        timeout,
+        concurrency,
+        {name: source for name, source in sources.items() if source},
+    )
+
+
+def _show(finding: Finding, terminal: Terminal) -> None:
+    if (terminal.quiet and finding.status != "failed") or finding.detail.startswith("needs "):
+        return
+    mark, style = _MARKS[finding.status]
+    console = terminal.output
+    if not (console.encoding or "").lower().startswith("utf"):
+        mark = finding.status
+    console.print(f"[{style}]{mark}[/] {finding.check:<17}", end="", highlight=False)
+    console.print(finding.detail, markup=False, highlight=False, style="dim" if finding.status == "skipped" else None)
+    for name, text in (("cause", finding.cause), ("fix", finding.fix)):
+        if text:
+            console.print(f"{'':19}{name}: {text}", markup=False, highlight=False)
+
+
+def _not_examined(found: list[Finding], terminal: Terminal) -> None:
+    """What could not be looked at, in one line."""
+    names = [finding.check for finding in found if finding.detail.startswith("needs ")]
+    if names and not terminal.json and not terminal.quiet:
+        terminal.output.print(f"  {'not examined':<17}{', '.join(names)}", style="dim", markup=False, highlight=False)
+
+
+@contextmanager
+def _spinner(terminal: Terminal) -> Iterator[Callable[[str], None]]:
+    """Says what is being looked at: some checks wait for a while."""
+    console = terminal.console
+    if terminal.json or terminal.quiet or not console.is_terminal:
+        yield lambda check: None
+        return
+    with console.status("") as status:
+        yield lambda check: status.update(f"[dim]{check}[/]")

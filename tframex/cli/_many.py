@@ -1,0 +1,156 @@
+"""`tframex multi`, `tframex vote` and `tframex batch`: many calls."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tframex.cli._ask import Prompt, as_json, prompt_of
+from tframex.cli._command import command
+from tframex.cli._endpoint import Endpoint
+from tframex.cli._options import Sampling
+from tframex.cli._terminal import PARTLY, Terminal
+
+__all__ = ["register"]
+
+AtOnce = Annotated[
+    int | None, typer.Option(min=1, help="Calls in flight. [default: found out from what the server takes]")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @command(app)
+    def multi(
+        prompt: Prompt,
+        calls: Annotated[int, typer.Argument(min=1, help="How many answers.")],
+        endpoint: Endpoint,
+        sampling: Sampling,
+        terminal: Terminal,
+        output_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the answers go.")] = Path(
+            "multi_call_outputs"
+        ),
+        base_name: Annotated[str, typer.Option(metavar="NAME", help="How their names begin.")] = "output",
+        max_concurrency: AtOnce = None,
+    ) -> None:
+        """Ask one thing many times, into files."""
+        from tframex import sync
+
+        with endpoint.open() as model:
+            system = sync.MultiCallSystem("multi", model, max_concurrency=max_concurrency or "auto")
+            terminal.hint = (
+                f"Answers in {output_dir} are whole, unfinished ones end in .partial; more need another --base-name."
+            )
+            with terminal.progress() as progress:
+                samples = system.complete(
+                    prompt_of(prompt), calls, output_dir, base_name, progress=progress, **sampling.options
+                )
+        if terminal.json:
+            terminal.result(
+                {
+                    "calls": {
+                        f"call_{sample.index}": {
+                            "path": sample.path,
+                            "error": str(sample.error) if sample.error else None,
+                            **(as_json(sample.completion) if sample.completion else {"partial": sample.partial}),
+                        }
+                        for sample in samples
+                    },
+                    "usage": asdict(samples.usage),
+                    "seconds": samples.seconds,
+                    "peak": samples.peak,
+                    "refusals": samples.refusals,
+                }
+            )
+        for sample in samples:
+            if sample.error is not None:
+                terminal.remark(f"call_{sample.index}: {sample.error}", "red")
+            elif not terminal.json:
+                terminal.write(f"{sample.path}\n")
+        terminal.remark(
+            f"{len(samples.texts)} of {calls} answers in {samples.seconds:.1f} s, "
+            f"{samples.tokens_per_second:.0f} tokens/s, up to {samples.peak} at once"
+        )
+        terminal.hint = ""
+        if samples.failed:
+            raise typer.Exit(PARTLY if samples.texts else 1)
+
+    @command(app)
+    def vote(
+        prompt: Prompt,
+        endpoint: Endpoint,
+        sampling: Sampling,
+        terminal: Terminal,
+        calls: Annotated[int, typer.Option("--calls", "-n", min=1, help="The most answers.")] = 16,
+        confidence: Annotated[
+            float, typer.Option(min=0.5, max=1.0, help="Stop when more answers would change the winner this rarely.")
+        ] = 0.95,
+        max_concurrency: AtOnce = None,
+    ) -> None:
+        """Ask several times; show what most say.
+
+        What counts is the last line of each answer.
+        """
+        from tframex import sync
+
+        with endpoint.open() as model:
+            system = sync.MultiCallSystem("vote", model, max_concurrency=max_concurrency or "auto")
+            with terminal.progress() as progress:
+                found = system.vote(
+                    prompt_of(prompt), calls, confidence=confidence, progress=progress, **sampling.options
+                )
+        if terminal.json:
+            terminal.result(
+                {
+                    "answer": found.answer,
+                    "text": found.text,
+                    "counts": found.counts,
+                    "confidence": found.confidence,
+                    "calls": len(found.samples),
+                    "usage": asdict(found.samples.usage),
+                }
+            )
+            return
+        terminal.write(f"{found.answer}\n")
+        for answer, count in list(found.counts.items())[:10]:
+            terminal.remark(f"{count:4}  {answer[:100]}")
+        terminal.remark(f"confidence {found.confidence:.2f} after {sum(found.counts.values())} of {calls} answers")
+
+    @command(app)
+    def batch(
+        source: Annotated[Path, typer.Argument(metavar="IN", help="Requests, one JSON value a line.")],
+        target: Annotated[Path, typer.Argument(metavar="OUT", help="Results, a line for each.")],
+        endpoint: Endpoint,
+        sampling: Sampling,
+        terminal: Terminal,
+        checkpoint: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="Keeps unfinished answers. [default: OUT.checkpoint]")
+        ] = None,
+        max_concurrency: AtOnce = None,
+    ) -> None:
+        """Answer a file of requests.
+
+        Also in the format of OpenAI's Batch API. If it is interrupted, the same command goes on where it was.
+        """
+        from tframex import sync
+
+        with endpoint.open() as model:
+            system = sync.MultiCallSystem("batch", model, max_concurrency=max_concurrency or "auto")
+            terminal.hint = f"What is in {target} is whole; the same command goes on where it was."
+            with terminal.progress() as progress:
+                found = system.run_file(source, target, checkpoint=checkpoint, progress=progress, **sampling.options)
+        terminal.hint = ""
+        if terminal.json:
+            terminal.result({"path": target, **asdict(found)})
+        else:
+            terminal.write(f"{target}\n")
+        earlier = f", {found.earlier} of them by an earlier run" if found.earlier else ""
+        terminal.remark(
+            f"{found.lines} lines answered{earlier}, {found.failed} with an error, in {found.seconds:.1f} s"
+        )
+        if found.failed:
+            raise typer.Exit(PARTLY)

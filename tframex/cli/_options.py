@@ -1,0 +1,70 @@
+"""Options of the model, and texts, as they come from a command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tframex._files import reported
+from tframex.errors import ConfigurationError
+
+__all__ = ["Sampling", "read"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The options that go to the model, the same for every command that asks it something."""
+
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens an answer may have. [env: MAX_TOKENS] [default: 1024]")
+    ] = None
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Sampling temperature. [env: TEMPERATURE] [default: 0.7]")
+    ] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="Any other option, such as top_k=20. Repeatable."),
+    ] = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keywords for the model.
+
+        Raises:
+            ConfigurationError: One of them is not of the form NAME=VALUE.
+        """
+        found: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature}
+        found = {name: value for name, value in found.items() if value is not None}
+        for given in self.option or ():
+            name, sign, value = given.partition("=")
+            if not sign or not name.isidentifier():
+                raise ConfigurationError(f"--option takes NAME=VALUE, such as top_k=20, not {given!r}")
+            try:
+                found[name] = json.loads(value)
+            except ValueError:
+                found[name] = value
+        return found
+
+
+def read(name: str) -> str:
+    """The text of a file, or of standard input if the name is `-`.
+
+    Raises:
+        ConfigurationError: It is not a text in UTF-8.
+        OutputError: It cannot be read.
+    """
+    data = sys.stdin.buffer.read() if name == "-" else None
+    if data is None:
+        path = Path(name)
+        with reported(path, "read"):
+            data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        where = "standard input" if name == "-" else name
+        raise ConfigurationError(f"{where} is not UTF-8 text ({exc}); convert it first") from None

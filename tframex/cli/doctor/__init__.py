@@ -1,0 +1,7 @@
+"""What stands between a user and an answer."""
+
+from tframex.cli.doctor.examination import examine
+from tframex.cli.doctor.finding import Finding, Status
+from tframex.cli.doctor.target import Target
+
+__all__ = ["Finding", "Status", "Target", "examine"]

@@ -1,0 +1,266 @@
+"""Checks of what the server says about itself."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import ssl
+
+import anyio
+import httpx2
+
+from tframex.cli.doctor.finding import Finding
+from tframex.cli.doctor.target import Reply, Target
+
+__all__ = ["api", "between", "model", "server", "tokenizer", "window"]
+
+# Where an API may be instead.
+_ELSEWHERE = ("/v1", "/api/v1", "/openai/v1", "")
+_BETWEEN = {"cf-ray": "Cloudflare", "x-amz-cf-id": "CloudFront", "x-served-by": "Fastly", "via": "a proxy"}
+_OWNERS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "system": "OpenAI", "openai": "OpenAI"}
+
+
+async def api(target: Target) -> tuple[Finding, Reply | None]:
+    """Whether the API is there and takes the key."""
+    try:
+        reply = await target.get(f"{target.url}/models")
+    except httpx2.HTTPError as exc:
+        return await _no_answer(target, exc), None
+    if reply.status in (401, 403):
+        return key_refused(target, reply), None
+    if reply.html or reply.status in (301, 302, 303, 307, 308):
+        return (
+            Finding(
+                "API",
+                "failed",
+                f"{target.url}/models is a web page ({reply.status}), not an API",
+                "The URL is that of a user interface, or a login page stands before the API.",
+                "Give the base of the API in API_URL; for vLLM http://HOST:8000/v1.",
+            ),
+            None,
+        )
+    if reply.status == 404:
+        return await _elsewhere(target, reply), None
+    if reply.status != 200 or not isinstance(reply.body, dict):
+        return (
+            Finding(
+                "API",
+                "failed",
+                f"{target.url}/models answers with {reply.status}: {reply.said}",
+                "The server is starting, overloaded or not OpenAI-compatible." if reply.status >= 500 else "",
+                "Look at the server's log, and wait until it has loaded its model.",
+            ),
+            None,
+        )
+    return Finding("API", "ok", f"{target.url} answers ({reply.seconds * 1000:.0f} ms) and takes the key"), reply
+
+
+def key_refused(target: Target, reply: Reply) -> Finding:
+    """The finding for a 401 or 403."""
+    if target.key is None:
+        return Finding(
+            "API",
+            "failed",
+            f"the endpoint wants a key ({reply.status}: {reply.said})",
+            "None is set.",
+            "Set API_KEY; for vLLM the value of its --api-key.",
+        )
+    return Finding(
+        "API",
+        "failed",
+        f"the endpoint refuses the key ({reply.status}: {reply.said})",
+        f"The key ({target.sources.get('key', 'given')}) is wrong, expired or not allowed here.",
+        "Check API_KEY: a vLLM server wants the value of its --api-key. Another API_KEY in the environment goes before "
+        "that in .env.",
+    )
+
+
+async def _no_answer(target: Target, exc: httpx2.HTTPError) -> Finding:
+    if isinstance(exc, httpx2.TimeoutException):
+        return Finding(
+            "API",
+            "failed",
+            f"{target.url}/models gives no answer within {target.seconds:g} s",
+            "The server takes connections but does not answer: it is starting, stuck or out of memory.",
+            "Look at its log; restart it if it does not recover.",
+        )
+    encrypted = target.parts.scheme == "http" and await _speaks_tls(target)
+    return Finding(
+        "API",
+        "failed",
+        f"{target.url}/models breaks off ({type(exc).__name__}: {exc})",
+        "The port speaks TLS." if encrypted else "The server or a proxy hangs up.",
+        f"Try https://{target.parts.netloc}/v1 in API_URL." if encrypted else "Look at the logs of server and proxy.",
+    )
+
+
+async def _speaks_tls(target: Target) -> bool:
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    try:
+        with anyio.fail_after(target.seconds):
+            stream = await anyio.connect_tcp(
+                *target.address, tls=True, ssl_context=anybody, tls_standard_compatible=False
+            )
+            await stream.aclose()
+    except (OSError, TimeoutError, anyio.BrokenResourceError, anyio.EndOfStream):
+        return False
+    return True
+
+
+async def _elsewhere(target: Target, reply: Reply) -> Finding:
+    base = f"{target.parts.scheme}://{target.parts.netloc}"
+    for path in _ELSEWHERE:
+        try:
+            other = await target.get(f"{base}{path}/models")
+        except httpx2.HTTPError:
+            continue
+        if other.status == 200 and isinstance(other.body, dict) and "data" in other.body:
+            return Finding(
+                "API",
+                "failed",
+                f"there is no API at {target.url} (404), but one at {base}{path}",
+                "The path in API_URL is wrong.",
+                f"API_URL={base}{path}",
+            )
+    return Finding(
+        "API",
+        "failed",
+        f"there is no API at {target.url} (404: {reply.said})",
+        "The path in API_URL is wrong, or this is not an OpenAI-compatible server.",
+        "Give the base of the API, such as http://HOST:8000/v1 for vLLM.",
+    )
+
+
+async def between(reply: Reply) -> Finding:
+    """Whether a proxy stands before the server."""
+    server = reply.headers.get("server", "")
+    found = next((name for header, name in _BETWEEN.items() if header in reply.headers), None)
+    found = found or next((name for name in ("cloudflare", "nginx", "envoy", "caddy") if name in server.lower()), None)
+    if found is None:
+        return Finding("in between", "ok", "no proxy shows itself in the headers")
+    return Finding(
+        "in between",
+        "warning",
+        f"{found} stands before the server",
+        "Proxies and tunnels give up on silent answers (Cloudflare after 100 s, nginx after 60 s) and may hold text back.",
+        "Raise its read timeout and switch its buffering off; answers that it cuts are continued where the server can.",
+    )
+
+
+async def model(target: Target, reply: Reply) -> Finding:
+    """Whether the model is served."""
+    entries = [entry for entry in reply.body.get("data") or () if isinstance(entry, dict)]
+    target.served = [str(entry.get("id")) for entry in entries]
+    if target.model is None:
+        if len(target.served) != 1:
+            return Finding(
+                "model",
+                "failed",
+                f"no model is named, and {len(target.served)} are served: {', '.join(target.served[:10])}",
+                "MODEL_NAME is not set.",
+                "Set MODEL_NAME, or give --model.",
+                {"served": target.served},
+            )
+        target.model = target.served[0]
+    entry = next((entry for entry in entries if entry.get("id") == target.model), None)
+    if entry is None and target.served:
+        nearest = _nearest(target.model, target.served)
+        return Finding(
+            "model",
+            "failed",
+            f"{target.model!r} is not served; there is {', '.join(map(repr, target.served[:10]))}",
+            "MODEL_NAME must be the name the server uses, which vLLM sets with --served-model-name.",
+            f"MODEL_NAME={nearest}",
+            {"served": target.served, "nearest": nearest},
+        )
+    target.owner = str((entry or {}).get("owned_by") or "")
+    if entry is None:
+        return Finding(
+            "model", "warning", "the endpoint lists no models", "", "Whether the name is right is seen below."
+        )
+    return Finding("model", "ok", f"{target.model} is served", data={"served": target.served})
+
+
+def _nearest(name: str, served: list[str]) -> str:
+    """What was probably meant: upper case and the owner before the slash are the usual slips."""
+    lower = {one.lower(): one for one in served}
+    tail = {one.lower().rpartition("/")[2]: one for one in served}
+    for names, wanted in ((lower, name.lower()), (tail, name.lower().rpartition("/")[2])):
+        close = difflib.get_close_matches(wanted, names, n=1, cutoff=0.5)
+        if close:
+            return names[close[0]]
+    return served[0]
+
+
+async def server(target: Target, reply: Reply) -> Finding:
+    """What serves, and its version."""
+    name, version = _OWNERS.get(target.owner, target.owner), ""
+    try:
+        if target.owner == "vllm":
+            found = await target.get(f"{target.root}/version")
+            version = str(found.body.get("version", "")) if isinstance(found.body, dict) else ""
+        elif target.owner == "llamacpp":
+            found = await target.get(f"{target.root}/props")
+            version = str(found.body.get("build_info", "")) if isinstance(found.body, dict) else ""
+    except httpx2.HTTPError:
+        pass
+    if not name:
+        header = reply.headers.get("server", "")
+        return Finding(
+            "server", "ok", f"not known{f' (it says {header!r})' if header else ''}", data={"kind": "unknown"}
+        )
+    return Finding("server", "ok", f"{name} {version}".strip(), data={"kind": target.owner, "version": version})
+
+
+async def window(target: Target, reply: Reply) -> Finding:
+    """The context window."""
+    entry = next((e for e in reply.body.get("data") or () if isinstance(e, dict) and e.get("id") == target.model), {})
+    size = entry.get("max_model_len")
+    if size is None and target.owner == "llamacpp":
+        try:
+            props = (await target.get(f"{target.root}/props")).body
+            size = (props.get("default_generation_settings") or {}).get("n_ctx") if isinstance(props, dict) else None
+        except httpx2.HTTPError:
+            size = None
+    if not isinstance(size, int):
+        return Finding(
+            "context window",
+            "warning",
+            "the endpoint does not say how large it is",
+            "Only vLLM, llama.cpp and a few others do. Long texts are cut into chunks of 2000 tokens then.",
+            "Give VLLMModel(context_window=...) the number from the model's documentation.",
+        )
+    detail = f"{size} tokens"
+    if size < 2048:
+        fix = "Start vLLM with a larger --max-model-len, llama.cpp with a larger -c."
+        return Finding("context window", "warning", detail, "Little room for a prompt.", fix, {"tokens": size})
+    return Finding("context window", "ok", detail, data={"tokens": size})
+
+
+async def tokenizer(target: Target) -> Finding:
+    """Whether the endpoint counts tokens."""
+    from tframex.errors import ModelError
+    from tframex.model import VLLMModel
+
+    text = "Zwölf Boxkämpfer jagen Viktor: 1234567890. 静か"
+    try:
+        async with VLLMModel(target.model or "unknown", target.url, target.key or "none", max_retries=0) as asked:
+            counted = await asked._count_tokens(text)
+    except ModelError as error:
+        return Finding("tokenizer", "warning", f"the endpoint was asked to count and failed ({error})")
+    if counted is None:
+        return Finding(
+            "tokenizer",
+            "warning",
+            "the endpoint does not count tokens",
+            "Only vLLM (/tokenize) and llama.cpp do.",
+            "Counts are estimated, with a margin: chunks of long texts are smaller than they could be.",
+        )
+    return Finding("tokenizer", "ok", f"counts for us ({counted} tokens in a sentence of {len(text)} characters)")
+
+
+def waiting(metrics: str) -> int | None:
+    """How many requests stand in vLLM's queue, from its metrics."""
+    found = re.findall(r"^vllm:num_requests_waiting(?:\{[^}]*\})? ([\d.e+]+)", metrics, re.MULTILINE)
+    return int(sum(map(float, found))) if found else None

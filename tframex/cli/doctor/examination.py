@@ -1,0 +1,116 @@
+"""All checks in order: what a later one needs, an earlier one has found to be there."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from tframex.cli.doctor import api, load, network, streaming
+from tframex.cli.doctor.finding import Finding
+from tframex.cli.doctor.stream import listen
+from tframex.cli.doctor.target import Target
+
+__all__ = ["CHECKS", "examine"]
+
+CHECKS = (
+    "installation",
+    "settings",
+    "proxy",
+    "name resolution",
+    "connection",
+    "TLS",
+    "API",
+    "in between",
+    "model",
+    "server",
+    "context window",
+    "tokenizer",
+    "streaming",
+    "usage",
+    "reasoning",
+    "repetition",
+    "continuing",
+    "idle connections",
+    "concurrency",
+)
+
+
+class _UnusableError(Exception):
+    """Nothing further can be examined."""
+
+
+async def examine(
+    target: Target, report: Callable[[Finding], None], begin: Callable[[str], None] = lambda check: None
+) -> bool:
+    """Examine an endpoint.
+
+    Args:
+        target: The endpoint.
+        report: Called with each finding, as soon as it is there.
+        begin: Called with the name of each check before it.
+
+    Returns:
+        Whether it can be used.
+    """
+    done: list[Finding] = []
+
+    async def check(pending: Awaitable[Finding]) -> None:
+        found = (await pending).without(target.key)
+        done.append(found)
+        report(found)
+        if found.status == "failed":
+            raise _UnusableError
+        following = CHECKS.index(found.check) + 1
+        begin(CHECKS[following] if following < len(CHECKS) else "")
+
+    begin(CHECKS[0])
+    try:
+        await check(network.installation())
+        await check(network.settings(target))
+        await check(network.proxy(target))
+        if target.proxy is None:
+            for step in (network.name_resolution, network.tcp, network.tls):
+                await check(step(target))
+        await _asked(target, check)
+    except _UnusableError:
+        seen = {finding.check for finding in done}
+        for name in CHECKS:
+            if name not in seen:
+                report(Finding(name, "skipped", f"needs {done[-1].check}"))
+    return all(finding.status != "failed" for finding in done)
+
+
+async def _asked(target: Target, check: Callable[[Awaitable[Finding]], Awaitable[None]]) -> None:
+    """The checks that send requests."""
+    found, reply = await api.api(target)
+    await check(_now(found))
+    assert reply is not None
+    await check(api.between(reply))
+    await check(api.model(target, reply))
+    await check(api.server(target, reply))
+    await check(api.window(target, reply))
+    await check(api.tokenizer(target))
+    ids = {"return_token_ids": True} if target.owner == "vllm" else {}
+    stream = await listen(target, stream_options={"include_usage": True}, **ids)
+    await check(streaming.streaming(target, stream))
+    await check(streaming.usage(stream))
+    await check(streaming.reasoning(stream))
+    await check(streaming.repetition(stream))
+    await check(streaming.continuing(target, stream))
+    # It is mostly waiting: the requests of the next check come meanwhile.
+    idle: list[Finding] = []
+    crowd: list[Finding] = []
+
+    async def watch() -> None:
+        idle.append(await load.idle_connections(target))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch)
+        crowd.append(await load.concurrency(target, stream))
+    await check(_now(idle[0]))
+    await check(_now(crowd[0]))
+
+
+async def _now(finding: Finding) -> Finding:
+    return finding

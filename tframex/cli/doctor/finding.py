@@ -1,0 +1,39 @@
+"""What one check has found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+__all__ = ["Finding", "Status"]
+
+Status: TypeAlias = Literal["ok", "warning", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found.
+
+    Attributes:
+        check: Which check.
+        status: `"failed"` makes the endpoint unusable; a `"warning"` costs speed, certainty or patience.
+        detail: What was seen.
+        cause: What probably lies behind it, if something is wrong.
+        fix: What to do about it.
+        data: Figures, for programs.
+    """
+
+    check: str
+    status: Status
+    detail: str
+    cause: str = ""
+    fix: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def without(self, secret: str | None) -> Finding:
+        """The same with a key taken out of the texts: a server may echo it."""
+        # A short one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
+        if secret is None or len(secret) < 8:
+            return self
+        detail, cause, fix = (text.replace(secret, "***") for text in (self.detail, self.cause, self.fix))
+        return replace(self, detail=detail, cause=cause, fix=fix)
