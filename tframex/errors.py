@@ -19,7 +19,8 @@
     ├── LocalServerError
     └── PartialFailureError                     .results .errors
 
-A message says what happened, the likely cause and what to do. The original exception is always on `__cause__`.
+A message says what happened, the likely cause and what to do, and names a heading of the page Troubleshooting. The original
+exception is always on `__cause__`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ __all__ = [
 
 class TFrameXError(Exception):
     """Base of every error that TFrameX raises."""
+
+    def __str__(self) -> str:
+        """The message, and under which heading of the documentation's page Troubleshooting there is more."""
+        said = super().__str__()
+        name = next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in __all__)
+        # One that tells of another error has that one's heading.
+        return said if not said or "(Troubleshooting: " in said else f"{said} (Troubleshooting: {name})"
 
 
 class ConfigurationError(TFrameXError, ValueError):

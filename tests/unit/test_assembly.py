@@ -95,7 +95,7 @@ def test_a_key_is_taken_out_of_an_error_and_all_that_caused_it() -> None:
     assert error.body == {"error": ["key ***"], "***": 1}
     short = ModelStatusError("none of these parameters")
     redact(short, "none")
-    assert str(short) == "none of these parameters"
+    assert short.args == ("none of these parameters",)
 
 
 class ReadTimeout(Exception):  # noqa: N818 - named like the class of an HTTP library

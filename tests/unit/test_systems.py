@@ -138,7 +138,7 @@ def test_a_failed_call_says_so_and_the_others_go_on(colour: Colour, tmp_path: Pa
     async def body() -> None:
         model = ScriptedModel(["one", ModelStatusError("bad", status_code=400), "three"])
         paths = await colour.make(MultiCallSystem("m", model, max_concurrency=1)).run("x", 3, tmp_path)
-        assert paths["call_2"] == "ERROR: bad"
+        assert paths["call_2"] == "ERROR: bad (Troubleshooting: ModelStatusError)"
         assert [Path(paths[name]).read_text() for name in ("call_1", "call_3")] == ["one", "three"]
 
     colour.run(body)

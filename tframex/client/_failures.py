@@ -173,7 +173,7 @@ def started_over(*, model_id: str) -> ModelConnectionError:
 def interrupted(error: ModelError, *, model_id: str, partial: str) -> StreamInterruptedError:
     """The error for an answer that nothing could continue, caused by `error`."""
     result = StreamInterruptedError(
-        f"the answer broke off after {len(partial)} characters and could not be continued: {error} "
+        f"the answer broke off after {len(partial)} characters and could not be continued: {error.args[0]} "
         "The text so far is in `partial` of this error.",
         model_id=model_id,
         partial=partial,

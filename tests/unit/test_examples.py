@@ -1,0 +1,134 @@
+"""The examples on a fake endpoint, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.conftest import ROOT
+from tframex.testing import FakeVLLM, Fault
+
+TEXT = "There are 43 people on board."
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """A copy, so that results do not land in the repository."""
+    ignored = shutil.ignore_patterns("example_outputs", "generated_website", "__pycache__")
+    return Path(shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=ignored))
+
+
+def environment(server: FakeVLLM) -> dict[str, str]:
+    return {**os.environ, "API_URL": server.url, "API_KEY": "k", "MODEL_NAME": "fake", "PYTHONPATH": str(ROOT)}
+
+
+def run(examples: Path, server: FakeVLLM, *command: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "error", *command],
+        cwd=examples,
+        env=environment(server),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+def test_a_program_of_the_openai_client_survives_a_cut(examples: Path) -> None:
+    with FakeVLLM(TEXT, faults=[Fault.cut(1500)]) as server:
+        out = run(examples, server, "drop_in.py")
+        assert len(server.completions()) == 2
+    assert out.splitlines()[0] == TEXT
+    assert out.splitlines()[1].endswith(" tokens")
+
+
+def test_an_agent_of_ones_own_works_in_both_colours(examples: Path) -> None:
+    with FakeVLLM(TEXT) as server:
+        assert run(examples, server, "custom_agent.py") == f"{TEXT}\n" * 2
+        asked = [record.body["messages"][0]["content"] for record in server.completions()]
+    assert [TEXT in prompt for prompt in asked] == [False, True] * 2
+
+
+def test_a_vote_ends_when_it_is_settled(examples: Path) -> None:
+    with FakeVLLM(TEXT) as server:
+        assert run(examples, server, "vote.py").startswith("43, after ")
+        assert len(server.completions()) < 8
+
+
+def test_a_batch_goes_on_where_it_was(examples: Path) -> None:
+    with FakeVLLM(TEXT) as server:
+        assert "6 lines, 0 of them from an earlier run" in run(examples, server, "batch.py")
+        assert "6 lines, 6 of them from an earlier run" in run(examples, server, "batch.py")
+        assert len(server.completions()) == 6
+
+
+def test_a_notebook_runs_with_and_without_await(examples: Path) -> None:
+    code = (
+        "import nbformat, nbclient\n"
+        "notebook = nbformat.read('notebook.ipynb', as_version=4)\n"
+        "nbclient.NotebookClient(notebook, timeout=120, kernel_name='python3').execute()\n"
+        "print(nbformat.writes(notebook))"
+    )
+    with FakeVLLM(TEXT) as server:
+        done = json.loads(run(examples, server, "-W", "default", "-c", code))
+    shown = ["".join(str(output) for output in cell.get("outputs", ())) for cell in done["cells"]]
+    assert [TEXT in output for output in shown] == [False, False, False, True, True, False, True, False]
+    committed = json.loads((ROOT / "examples" / "notebook.ipynb").read_text(encoding="utf-8"))
+    assert all(not cell.get("outputs") for cell in committed["cells"]), "the outputs are not to be committed"
+
+
+# -- the web service -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def service(examples: Path, server: FakeVLLM) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--port", str(port), "--log-level", "warning", "fastapi_app:app"],
+        cwd=examples,
+        env=environment(server),
+    )
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def until(condition: Callable[[], bool], process: subprocess.Popen[bytes] | None = None) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process is None or process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # the one that looks whether the port answers
+def test_a_web_service_streams_and_stops_generating_when_the_reader_leaves(examples: Path) -> None:
+    with FakeVLLM("word " * 900, delay=0.01) as server, service(examples, server) as url:
+        with httpx2.stream("GET", f"{url}/ask", params={"question": "Tell"}, timeout=30) as response:
+            lines = response.iter_lines()
+            assert json.loads(next(lines).removeprefix("data: ")) == "word"
+        until(lambda: server.completions()[-1].hung_up is not None)
+        assert server.completions()[-1].tokens < 900
+        server.delay = 0
+        whole = httpx2.get(f"{url}/ask", params={"question": "Tell"}, timeout=60).text
+        assert whole.endswith("event: done\ndata: null\n\n")
+        pieces = [json.loads(line.removeprefix("data: ")) for line in whole.splitlines() if line.startswith("data: ")]
+        assert "".join(pieces[:-1]) == "word " * 900
+        server.faults.append(Fault.answer(b'{"error":"no"}', status=400))
+        assert "event: error" in httpx2.get(f"{url}/ask", params={"question": "Tell"}, timeout=60).text
