@@ -33,6 +33,7 @@ docs: .venv/dev
 bench: .venv/dev .venv/peers/done
 	$(RUN) -m tests.benchmarks
 	$(PEERS) -m tests.benchmarks.chunking
+	$(RUN) -m tests.benchmarks.page
 
 soak: .venv/dev
 	$(RUN) -m tests.soak

@@ -1,18 +1,20 @@
-"""`make bench`: figures measured side by side in one run, printed as ratios where there is something to compare."""
+"""`make bench`: figures measured side by side in one run, as ratios where there is something to compare."""
 
 from __future__ import annotations
 
-import platform
-
 from tests.benchmarks import calls, import_time, streaming
+from tests.benchmarks.table import Table, keep, machine
 
 
 def main() -> None:
     """Run all benchmarks."""
-    print(f"Python {platform.python_version()} on {platform.machine()} {platform.system()}\n")
-    import_time.run()
-    streaming.run()
-    calls.run()
+    print(machine())
+    found: list[Table] = []
+    for part in (streaming, calls, import_time):
+        for table in part.run():
+            print(table, flush=True)
+            found.append(table)
+    keep("own", found, ("tframex", "openai", "aiohttp", "httpx2"))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import openai
 import tframex
 from tests.benchmarks._server import serve
 from tests.benchmarks.streaming import MESSAGES
+from tests.benchmarks.table import Table
 from tframex.systems import MultiCallSystem
 
 __all__ = ["run"]
@@ -75,19 +76,26 @@ def measure(name: str, url: str) -> float:
     return asyncio.run(main())
 
 
-def run() -> None:
-    """Print the table."""
+def run() -> list[Table]:
+    """Measure all in turn."""
     found: dict[str, list[float]] = {name: [] for name in CLIENTS}
     with serve() as url:
         for _ in range(ROUNDS):
             for name in CLIENTS:
                 found[name].append(measure(name, url))
-    print(f"\nCPU of the client for each of {CALLS} calls of {TOKENS} tokens, medians of {ROUNDS} rounds")
     reference = found["openai.AsyncOpenAI, semaphore"]
-    for name, values in found.items():
-        ratio = statistics.median(theirs / mine for theirs, mine in zip(reference, values, strict=True))
-        print(f"  {name:<30} {statistics.median(values):6.2f} ms   official / this {ratio:5.1f}")
-
-
-if __name__ == "__main__":
-    run()
+    return [
+        Table(
+            "CPU of a short call",
+            f"{CALLS} calls of {TOKENS} tokens, {AT_ONCE} at once; medians of {ROUNDS} rounds.",
+            ["client", "CPU ms", "official / this"],
+            [
+                [
+                    name,
+                    f"{statistics.median(values):.2f}",
+                    f"{statistics.median(theirs / mine for theirs, mine in zip(reference, values, strict=True)):.1f}",
+                ]
+                for name, values in found.items()
+            ],
+        )
+    ]

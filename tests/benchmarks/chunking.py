@@ -16,11 +16,13 @@ from pathlib import Path
 
 import regex
 
+from tests.benchmarks.table import Table, keep
 from tframex.chunking import chunk_text
 from tframex.tokens import TiktokenCounter, _load
 
 __all__ = ["run"]
 
+PACKAGES = ("semchunk", "semantic-text-splitter", "chonkie", "langchain-text-splitters")
 SIZE, OVERLAP, LENGTH, ROUNDS = 1000, 0, 3_000_000, 5
 SMALL_SIZE, SMALL_OVERLAP = 200, 40
 ROOT = Path(__file__).parents[2]
@@ -125,7 +127,7 @@ def prose(seed: int) -> str:
 
 
 def run() -> None:
-    """Print both tables."""
+    """Print both tables, and keep them for the page."""
     installed = {name: function for name, (module, function) in CHUNKERS.items() if find_spec(module)}
     times: dict[str, list[float]] = {name: [] for name in ("one pass", *installed)}
     fills: dict[str, float] = {}
@@ -140,23 +142,38 @@ def run() -> None:
             times[name].append(time.process_time() - began)
             if chunks and name not in fills:
                 fills[name] = statistics.mean(COUNT(chunk) for chunk, _ in chunks[:-1]) / SIZE
-    once = statistics.median(times["one pass"])
-    print(
-        f"\nchunking {LENGTH / 1e6:.0f} MB of prose into {SIZE} tokens, CPU over one encode_ordinary pass ({once:.2f} s), "
-        f"medians of {ROUNDS} rounds"
+    speed = Table(
+        "Cutting a text",
+        f"{LENGTH / 1e6:.0f} MB of prose into chunks of {SIZE} tokens; CPU over that of one `encode_ordinary` pass "
+        f"({statistics.median(times['one pass']):.2f} s), medians of {ROUNDS} rounds with another text each.",
+        ["chunker", "times one pass", "mean fill"],
+        [
+            [
+                name,
+                f"{statistics.median(map(operator.truediv, times[name], times['one pass'])):.2f}",
+                f"{fills[name]:.1%}",
+            ]
+            for name in installed
+        ],
+        plot=1,
     )
-    for name in installed:
-        ratio = statistics.median(map(operator.truediv, times[name], times["one pass"]))
-        print(f"  {name:<24} {ratio:8.2f}   mean fill {fills[name]:6.1%}")
-    print(
-        f"\nchunks that break the contract, of a text with emoji and Chinese, {SMALL_SIZE} tokens, overlap {SMALL_OVERLAP}"
-    )
+    broken: list[list[str]] = []
+    kinds: list[str] = []
     for name, function in installed.items():
         chunks = function(MIXED, SMALL_SIZE, SMALL_OVERLAP)
-        found = ", ".join(
-            f"{kind} {count}" for kind, count in violations(MIXED, chunks, SMALL_SIZE, SMALL_OVERLAP).items()
-        )
-        print(f"  {name:<24} {len(chunks):4} chunks: {found}")
+        found = violations(MIXED, chunks, SMALL_SIZE, SMALL_OVERLAP)
+        kinds = list(found)
+        broken.append([name, str(len(chunks)), *map(str, found.values())])
+    contract = Table(
+        "Chunks that break the contract",
+        f"Of a text with emoji and Chinese, {SMALL_SIZE} tokens, overlap {SMALL_OVERLAP}: chunks that are too large, are "
+        "not a piece of the text, share more than the overlap, end inside a character as people see it, or leave a gap.",
+        ["chunker", "chunks", *kinds],
+        broken,
+    )
+    for table in (speed, contract):
+        print(table)
+    keep("chunking", [speed, contract], ("tframex", *PACKAGES))
 
 
 if __name__ == "__main__":

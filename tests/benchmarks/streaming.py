@@ -15,11 +15,13 @@ import psutil
 
 import tframex
 from tests.benchmarks._server import BURST, serve
+from tests.benchmarks.table import Table
 from tframex import sync
 
 __all__ = ["run"]
 
 STREAMS, TOKENS, ROUNDS = 32, 500, 11
+BARE = "bare aiohttp, reading bytes"
 MESSAGES: Any = [{"role": "user", "content": "Name three colours."}]
 BODY = {"model": "smol", "messages": MESSAGES, "max_tokens": TOKENS, "stream": True}
 
@@ -55,7 +57,7 @@ def _session() -> aiohttp.ClientSession:
 
 
 ASYNC: dict[str, tuple[Callable[[str], Any], Callable[[Any, str, int], Awaitable[None]]]] = {
-    "bare aiohttp, reading bytes": (lambda _: _session(), bare_aiohttp),
+    BARE: (lambda _: _session(), bare_aiohttp),
     "openai.AsyncOpenAI": (lambda url: openai.AsyncOpenAI(base_url=url, api_key="k"), official),
     "tframex.AsyncOpenAI": (lambda url: tframex.AsyncOpenAI(base_url=url, api_key="k"), official),
     "VLLMModel.call_stream": (lambda url: tframex.VLLMModel("smol", url, "k"), model_stream),
@@ -120,7 +122,7 @@ def measure_sync(name: str, url: str, streams: int, tokens: int) -> tuple[float,
 # -- the tables --------------------------------------------------------------------------------------------------------
 
 
-def cost() -> None:
+def cost() -> Table:
     """CPU for each token, everything in turn and the medians of several rounds."""
     with serve() as url:
         found: dict[str, list[float]] = {name: [] for name in (*ASYNC, *SYNC)}
@@ -134,33 +136,52 @@ def cost() -> None:
         # Of measurements of the same round: the speed of a shared machine changes from second to second.
         return statistics.median(mine / theirs for mine, theirs in zip(found[name], found[other], strict=True))
 
-    print(f"\nCPU of the client for each token: {STREAMS} streams of {TOKENS} tokens, medians of {ROUNDS} rounds")
-    print(f"(the server writes {BURST} events at a time, each in an HTTP chunk of its own)")
-    for name, values in found.items():
-        official = ratio("openai.OpenAI" if name in SYNC else "openai.AsyncOpenAI", name)
-        bare = ratio(name, "bare aiohttp, reading bytes")
-        print(
-            f"  {name:<28} {statistics.median(values):7.1f} us   official / this {official:5.1f}   this / bare {bare:5.2f}"
-        )
+    def cheaper(name: str) -> float:
+        return ratio("openai.OpenAI" if name in SYNC else "openai.AsyncOpenAI", name)
+
+    return Table(
+        "CPU of a streamed token",
+        f"{STREAMS} streams of {TOKENS} tokens, at once in asynchronous code and one after the other in synchronous code; "
+        f"medians of {ROUNDS} rounds. The server writes {BURST} events at a time, each in an HTTP chunk of its own. "
+        "*official / this*: times cheaper than the official client of the same colour.",
+        ["client", "CPU us", "official / this", "this / bare"],
+        [
+            [
+                f"`{name}`" if "." in name else name,
+                f"{statistics.median(values):.1f}",
+                f"{cheaper(name):.1f}",
+                f"{ratio(name, BARE):.2f}",
+            ]
+            for name, values in found.items()
+        ],
+        plot=1,
+        facts={
+            "cheaper": cheaper("VLLMModel.call_stream"),
+            "drop-in cheaper": cheaper("tframex.AsyncOpenAI"),
+            "sync cheaper": cheaper("sync.VLLMModel.call_stream"),
+        },
+    )
 
 
-def many(streams: int = 500, tokens: int = 100, pace: float = 0.02) -> None:
+def many(streams: int = 500, tokens: int = 100, pace: float = 0.02) -> Table:
     """Many streams at the pace of a real server: does one core keep up?"""
-    print(f"\n{streams} streams of {1 / pace:.0f} tokens/s, {tokens} tokens each: wall time")
+    names = (BARE, "VLLMModel.call_stream", "tframex.AsyncOpenAI", "openai.AsyncOpenAI")
     with serve(pace) as url:
-        bare = 0.0
-        for name in (
-            "bare aiohttp, reading bytes",
-            "VLLMModel.call_stream",
-            "tframex.AsyncOpenAI",
-            "openai.AsyncOpenAI",
-        ):
-            wall = measure_async(name, url, streams, tokens)[1]
-            bare = bare or wall
-            print(f"  {name:<28} {wall:7.2f} s   this / bare {wall / bare:5.2f}")
+        walls = {name: measure_async(name, url, streams, tokens)[1] for name in names}
+    return Table(
+        f"{streams} streams at once",
+        f"{streams} streams of {1 / pace:.0f} tokens/s, {tokens} tokens each, in one process: the time to the last end.",
+        ["client", "seconds", "this / bare"],
+        [[f"`{n}`" if "." in n else n, f"{wall:.2f}", f"{wall / walls[BARE]:.2f}"] for n, wall in walls.items()],
+        plot=1,
+        facts={
+            "many": walls["VLLMModel.call_stream"] / walls[BARE],
+            "many official": walls["openai.AsyncOpenAI"] / walls[BARE],
+        },
+    )
 
 
-def memory(streams: int = 1000, tokens: int = 60, pace: float = 0.2) -> None:
+def memory(streams: int = 1000, tokens: int = 60, pace: float = 0.2) -> Table:
     """Memory while many streams are open."""
 
     async def main(url: str) -> list[float]:
@@ -178,11 +199,14 @@ def memory(streams: int = 1000, tokens: int = 60, pace: float = 0.2) -> None:
 
     with serve(pace) as url:
         samples = asyncio.run(main(url))
-    print(f"\nmemory of {streams} open streams, at four moments: " + ", ".join(f"{size:.1f} MiB" for size in samples))
+    return Table(
+        f"Memory of {streams} open streams",
+        "How much the process has grown since one stream, at four moments.",
+        ["client", *(f"MiB, {moment}" for moment in ("1st", "2nd", "3rd", "4th"))],
+        [["`VLLMModel.call_stream`", *(f"{size:.1f}" for size in samples)]],
+    )
 
 
-def run() -> None:
-    """Print all three."""
-    cost()
-    many()
-    memory()
+def run() -> list[Table]:
+    """Measure all three."""
+    return [cost(), many(), memory()]

