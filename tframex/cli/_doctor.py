@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -15,11 +16,15 @@ from tframex.cli._endpoint import LOCAL, Endpoint
 from tframex.cli._terminal import FAILED, Terminal
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tframex.cli.doctor import Finding, Target
 
 __all__ = ["register"]
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "red"), "skipped": ("·", "dim")}
+# Where the texts begin.
+_COLUMN = 20
 
 
 def register(app: typer.Typer) -> None:
@@ -41,21 +46,22 @@ def register(app: typer.Typer) -> None:
         from tframex.local import LocalServer
 
         found: list[Finding] = []
+        console = terminal.output
         with ExitStack() as stack:
             if endpoint.local:
                 server = stack.enter_context(LocalServer(**LOCAL))
                 target = Target(server.url, None, server.model_name, timeout, concurrency)
             else:
                 target = _target(endpoint, timeout, concurrency)
-            begin = stack.enter_context(_spinner(terminal))
+            begin = stack.enter_context(_spinner(terminal, console))
 
             def report(finding: Finding) -> None:
                 found.append(finding)
                 if not terminal.json:
-                    _show(finding, terminal)
+                    _show(finding, terminal, console)
 
             usable = anyio.run(examine, target, report, begin)
-        _not_examined(found, terminal)
+        _not_examined(found, terminal, console)
         warnings = [finding.check for finding in found if finding.status == "warning"]
         failed = [finding.check for finding in found if finding.status == "failed"]
         if terminal.json:
@@ -90,31 +96,39 @@ def _target(endpoint: Endpoint, timeout: float, concurrency: int) -> Target:
     )
 
 
-def _show(finding: Finding, terminal: Terminal) -> None:
+def _show(finding: Finding, terminal: Terminal, console: Console) -> None:
+    from rich.text import Text
+
     if (terminal.quiet and finding.status != "failed") or finding.detail.startswith("needs "):
         return
     mark, style = _MARKS[finding.status]
-    console = terminal.output
     if not (console.encoding or "").lower().startswith("utf"):
         mark = finding.status
-    console.print(f"[{style}]{mark}[/] {finding.check:<17}", end="", highlight=False)
-    console.print(finding.detail, markup=False, highlight=False, style="dim" if finding.status == "skipped" else None)
+    # In one call: the spinner is drawn below each.
+    console.print(Text.assemble((mark, style), f" {finding.check:<{_COLUMN - 2}}{_wrapped(finding.detail, console)}"))
     for name, text in (("cause", finding.cause), ("fix", finding.fix)):
         if text:
-            console.print(f"{'':19}{name}: {text}", markup=False, highlight=False)
+            console.print(" " * _COLUMN + _wrapped(f"{name}: {text}", console), markup=False, highlight=False)
 
 
-def _not_examined(found: list[Finding], terminal: Terminal) -> None:
+def _not_examined(found: list[Finding], terminal: Terminal, console: Console) -> None:
     """What could not be looked at, in one line."""
     names = [finding.check for finding in found if finding.detail.startswith("needs ")]
     if names and not terminal.json and not terminal.quiet:
-        terminal.output.print(f"  {'not examined':<17}{', '.join(names)}", style="dim", markup=False, highlight=False)
+        text = f"  {'not examined':<{_COLUMN - 2}}{_wrapped(', '.join(names), console)}"
+        console.print(text, style="dim", markup=False, highlight=False)
+
+
+def _wrapped(text: str, console: Console) -> str:
+    """A text in its column; in a file it stays one line, for grep."""
+    if not console.is_terminal:
+        return text
+    return f"\n{' ' * _COLUMN}".join(textwrap.wrap(text, max(20, console.width - _COLUMN - 1)))
 
 
 @contextmanager
-def _spinner(terminal: Terminal) -> Iterator[Callable[[str], None]]:
+def _spinner(terminal: Terminal, console: Console) -> Iterator[Callable[[str], None]]:
     """Says what is being looked at: some checks wait for a while."""
-    console = terminal.console
     if terminal.json or terminal.quiet or not console.is_terminal:
         yield lambda check: None
         return

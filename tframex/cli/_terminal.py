@@ -128,11 +128,14 @@ def _bar(console: Console, details: bool) -> Iterator[ProgressCallback]:
 
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Bar(*columns, TextColumn("{task.fields[speed]}"), console=console, transient=True) as bar:
-        task = bar.add_task("starting", total=None, speed="")
+        task = bar.add_task("working", total=None, speed="")
         said = 0
 
         def show(step: Progress) -> None:
             nonlocal said
+            if not bar.live.is_started:
+                # The answer is being written below it.
+                return
             if details and step.detail and step.done != said:
                 said = step.done
                 text = " ".join(step.detail.split())

@@ -114,7 +114,7 @@ async def _silent(target: Target, found: Stream) -> Finding:
         "failed",
         f"the answer fell silent after {len(found.times)} pieces of text, for {target.seconds:g} s",
         f"The server is shutting down or overloaded, or a proxy holds the answer back.{line}",
-        "Look at its log; idle_timeout says how long TFrameX waits before it continues the answer elsewhere.",
+        "Look at its log; idle_timeout says how long TFrameX waits before it asks for the rest.",
         {"waiting": queue},
     )
 
