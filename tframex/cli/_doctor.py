@@ -81,19 +81,7 @@ def _target(endpoint: Endpoint, timeout: float, concurrency: int) -> Target:
 
     endpoint.check()
     key = check_api_key(endpoint.key) if endpoint.key else None
-    sources = {
-        "url": endpoint.source(endpoint.api_url, "API_URL", "OPENAI_BASE_URL"),
-        "key": endpoint.source(endpoint.api_key, "API_KEY", "OPENAI_API_KEY"),
-        "model": endpoint.source(endpoint.model, "MODEL_NAME"),
-    }
-    return Target(
-        normalize_url(endpoint.url),
-        key,
-        endpoint.model_name,
-        timeout,
-        concurrency,
-        {name: source for name, source in sources.items() if source},
-    )
+    return Target(normalize_url(endpoint.url), key, endpoint.model_name, timeout, concurrency, endpoint.sources)
 
 
 def _show(finding: Finding, terminal: Terminal, console: Console) -> None:

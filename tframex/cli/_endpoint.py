@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCAL", "Endpoint", "served"]
 
+# Which variable has the key for the URL of another.
+_KEYS = {"API_URL": "API_KEY", "OPENAI_BASE_URL": "OPENAI_API_KEY"}
 # The small model reads 100 tokens a second and is easily confused: short prompts.
 LOCAL: dict[str, Any] = {"context_window": 2048, "slots": 2}
 
@@ -30,40 +32,86 @@ class Endpoint:
     """The options that name the endpoint, the same for every command."""
 
     api_url: Annotated[
-        str | None, typer.Option("--api-url", metavar="URL", help="Its URL. [env: API_URL or OPENAI_BASE_URL]")
+        str | None, typer.Option("--api-url", metavar="URL", help="Endpoint URL. [env: API_URL or OPENAI_BASE_URL]")
     ] = None
     api_key: Annotated[
         str | None,
         typer.Option(
-            "--api-key", metavar="KEY", help="Its key; safer in the environment. [env: API_KEY or OPENAI_API_KEY]"
+            "--api-key", metavar="KEY", help="API key; safer in the environment. [env: API_KEY or OPENAI_API_KEY]"
         ),
     ] = None
     model: Annotated[
         str | None,
-        typer.Option("--model", metavar="NAME", help="The model; not needed if one is served. [env: MODEL_NAME]"),
+        typer.Option("--model", metavar="NAME", help="Model name; not needed if one is served. [env: MODEL_NAME]"),
     ] = None
-    local: Annotated[bool, typer.Option("--local", help="Use the small model on this machine instead.")] = False
+    local: Annotated[
+        bool, typer.Option("--local", help="Use a small model on this machine instead (window: 2048).")
+    ] = False
 
     @cached_property
     def environ(self) -> Mapping[str, str]:
         """The environment, and below it the file `.env` of this folder."""
-        found = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-        return {**found, **os.environ}
+        return {**self._file, **os.environ}
+
+    @cached_property
+    def _file(self) -> dict[str, str]:
+        try:
+            found = dotenv_values(".env")
+        except (OSError, UnicodeError) as exc:
+            raise ConfigurationError(f"the file .env cannot be read ({type(exc).__name__}); save it as UTF-8") from exc
+        return {name: value for name, value in found.items() if value is not None}
+
+    @cached_property
+    def _address(self) -> tuple[str | None, str]:
+        """The URL, and who names it: `"option"`, or a variable and where that stands."""
+        if self.api_url:
+            return self.api_url, "option"
+        for layer, where in ((os.environ, "the environment"), (self._file, ".env")):
+            for name in _KEYS:
+                if value := layer.get(name, "").strip():
+                    return value, f"{name} in {where}"
+        return None, ""
+
+    @cached_property
+    def _secret(self) -> tuple[str | None, str]:
+        """The key, and who names it.
+
+        A key goes only where it belongs: one of the environment never to a URL that a file of this folder names, since the
+        folder may be somebody else's; and OPENAI_API_KEY only to OPENAI_BASE_URL.
+        """
+        if self.api_key:
+            return self.api_key, "option"
+        url = self._address[1]
+        name = _KEYS.get(url.partition(" in ")[0], "API_KEY")
+        layers = ((os.environ, "the environment"), (self._file, ".env"))
+        for layer, where in layers[1:] if url.endswith(".env") else layers:
+            if value := layer.get(name, "").strip():
+                return value, f"{name} in {where}"
+        return None, ""
 
     @property
     def url(self) -> str | None:
         """Where it is, if anybody says."""
-        return self.api_url or self._variable("API_URL", "OPENAI_BASE_URL")
+        return self._address[0]
 
     @property
     def key(self) -> str | None:
         """Its key, if anybody says."""
-        return self.api_key or self._variable("API_KEY", "OPENAI_API_KEY")
+        return self._secret[0]
 
     @property
     def model_name(self) -> str | None:
         """The model, if anybody says."""
-        return self.model or self._variable("MODEL_NAME")
+        return self.model or self.environ.get("MODEL_NAME", "").strip() or None
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Who names the URL, the key and the model; what nobody names is missing."""
+        model = "option" if self.model else ""
+        if not model and self.model_name:
+            model = f"MODEL_NAME in {'the environment' if os.environ.get('MODEL_NAME') else '.env'}"
+        found = {"url": self._address[1], "key": self._secret[1], "model": model}
+        return {name: source for name, source in found.items() if source}
 
     @property
     def given(self) -> bool:
@@ -96,6 +144,8 @@ class Endpoint:
         from tframex import sync
 
         self.check()
+        if self.local and self.api_url:
+            raise ConfigurationError("--local is an endpoint of its own; leave --api-url out, or --local")
         if self.local:
             model = sync.VLLMModel.local(self.model, server=LOCAL, **settings)
         else:
@@ -106,16 +156,6 @@ class Endpoint:
             model = sync.VLLMModel.from_env(self.environ, **keywords)
         with model:
             yield model
-
-    def source(self, given: str | None, *names: str) -> str:
-        """Who has said something: an option, the environment or `.env`; empty if nobody did."""
-        if given:
-            return "option"
-        name = next((name for name in names if self.environ.get(name, "").strip()), "")
-        return name and f"{name} in {'the environment' if name in os.environ else '.env'}"
-
-    def _variable(self, *names: str) -> str | None:
-        return next((value for name in names if (value := self.environ.get(name, "").strip())), None)
 
 
 def served(url: str, key: str) -> list[Served]:

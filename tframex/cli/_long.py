@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+import os
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import anyio
 import typer
 
+from tframex._progress import Progress
+from tframex.cli._ask import prompt_of
 from tframex.cli._command import command
 from tframex.cli._endpoint import Endpoint
 from tframex.cli._options import Sampling, read
 from tframex.cli._terminal import Terminal
+from tframex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tframex import sync
+    from tframex.systems import LongTextResult
 
 __all__ = ["register"]
 
 _FOLDER = Path(".tframex")
+_GOES_ON = "The same command goes on where it was."
 
 
 def register(app: typer.Typer) -> None:
@@ -53,41 +60,94 @@ def register(app: typer.Typer) -> None:
         from tframex import sync
         from tframex._checkpoint import content_key
 
+        if file == question == "-":
+            raise ConfigurationError("only one of FILE and QUESTION can be standard input")
         text = read(file)
+        question = prompt_of(question)
         options = sampling.options
         with endpoint.open() as model:
             kind = sync.MapReduceSystem if map_reduce else sync.ChainOfAgents
             system = kind("chain", model, chunk_size, chunk_overlap)
-            job = content_key(kind.__name__, model.model_id, question, text, chunk_size, chunk_overlap, options)
-            kept = checkpoint or _FOLDER / f"chain-{job[:12]}.sqlite"
-            terminal.hint = "The same command goes on where it was."
+            job = content_key(
+                kind.__name__, model.api_url, model.model_id, question, text, chunk_size, chunk_overlap, options
+            )
+            kept = checkpoint or _automatic(job, terminal)
+            if kept is not None and kept.exists():
+                terminal.remark(f"Going on with what is kept in {kept}.")
+            else:
+                terminal.remark(f"Reading {len(text)} characters.")
+            terminal.hint = _GOES_ON if kept is not None else ""
             _answer(system, question, text, {**options, "checkpoint": kept}, terminal)
-        if checkpoint is None:
-            kept.unlink(missing_ok=True)
-            with suppress(OSError):
-                # Others may be unfinished.
-                _FOLDER.rmdir()
+        if checkpoint is None and kept is not None:
+            _forget(kept)
+
+
+def _automatic(job: str, terminal: Terminal) -> Path | None:
+    """Where finished steps are kept until the answer is there."""
+    try:
+        _FOLDER.mkdir(exist_ok=True)
+        if not os.access(_FOLDER, os.W_OK):
+            raise PermissionError(f"{_FOLDER} cannot be written")
+    except OSError as exc:
+        terminal.remark(
+            f"If this is interrupted, it begins anew: there is no place for a checkpoint ({exc}).", "yellow"
+        )
+        return None
+    return _FOLDER / f"chain-{job[:12]}.sqlite"
+
+
+def _forget(kept: Path) -> None:
+    for path in (kept, kept.with_name(f"{kept.name}-wal"), kept.with_name(f"{kept.name}-shm")):
+        # In use by another run of the same command, on Windows.
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        # Others may be unfinished.
+        _FOLDER.rmdir()
 
 
 def _answer(system: sync.LongTextSystem, question: str, text: str, options: dict[str, Any], terminal: Terminal) -> None:
+    """Show the progress, then the answer as it comes."""
+    from tframex.sync import _bridge
+    from tframex.systems import LongTextResult
+
     with ExitStack() as stack:
-        progress = stack.enter_context(terminal.progress(details=True))
-        if terminal.json:
-            result = system.complete(question, text, progress=progress, **options)
-            terminal.result(
-                {
-                    "text": result.text,
-                    "usage": asdict(result.usage) if result.usage else None,
-                    "answers": result.answers,
-                    "steps": [asdict(step) for step in result.steps],
-                    "sources": [asdict(source) for source in result.sources],
-                }
-            )
-            return
+        shown = stack.enter_context(terminal.progress(details=True))
+
+        def progress(step: Progress) -> None:
+            if terminal.hint:
+                terminal.hint = f"{step.done} steps are kept. {_GOES_ON}"
+            shown(step)
+
+        checkpoint = options.pop("checkpoint")
+        inner, places = system._async, anyio.Semaphore(system.max_concurrency)
+        events = stack.enter_context(
+            closing(_bridge.iterate(lambda: inner._events(question, text, progress, checkpoint, places, options)))
+        )
         end = "\n"
-        for piece in system.stream(question, text, progress=progress, **options):
-            # The bar is done when the answer begins.
-            stack.close()
-            terminal.write(piece)
-            end = piece[-1:]
+        for event in events:
+            if isinstance(event, LongTextResult):
+                break
+            if not terminal.json:
+                # The bar is done when the answer begins.
+                terminal.end_progress()
+                terminal.write(event)
+                end = event[-1:]
+    assert isinstance(event, LongTextResult)
+    last = event.steps[-1]
+    if terminal.json:
+        terminal.result(_as_json(event))
+    else:
         terminal.write("" if end == "\n" else "\n")
+    if last.usage is not None and last.usage.completion_tokens >= last.max_tokens:
+        terminal.remark("The answer was cut off at its token limit; raise --max-tokens.", "yellow")
+
+
+def _as_json(result: LongTextResult) -> dict[str, Any]:
+    return {
+        "text": result.text,
+        "usage": asdict(result.usage) if result.usage else None,
+        "answers": result.answers,
+        "steps": [asdict(step) for step in result.steps],
+        "sources": [asdict(source) for source in result.sources],
+    }

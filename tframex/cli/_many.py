@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,11 @@ from tframex.cli._ask import Prompt, as_json, prompt_of
 from tframex.cli._command import command
 from tframex.cli._endpoint import Endpoint
 from tframex.cli._options import Sampling
-from tframex.cli._terminal import PARTLY, Terminal
+from tframex.cli._terminal import FAILED, PARTLY, Terminal
+from tframex.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tframex.systems import Samples
 
 __all__ = ["register"]
 
@@ -35,11 +39,15 @@ def register(app: typer.Typer) -> None:
             "multi_call_outputs"
         ),
         base_name: Annotated[str, typer.Option(metavar="NAME", help="How their names begin.")] = "output",
+        force: Annotated[bool, typer.Option("--force", help="Replace answers that are there already.")] = False,
         max_concurrency: AtOnce = None,
     ) -> None:
         """Ask one thing many times, into files."""
         from tframex import sync
 
+        there = [output_dir / f"{base_name}_{number}.txt" for number in range(1, calls + 1)]
+        if not force and (found := next((path for path in there if path.exists()), None)):
+            raise ConfigurationError(f"{found} is there already; give another --base-name or --output-dir, or --force")
         with endpoint.open() as model:
             system = sync.MultiCallSystem("multi", model, max_concurrency=max_concurrency or "auto")
             terminal.hint = (
@@ -75,9 +83,10 @@ def register(app: typer.Typer) -> None:
             f"{len(samples.texts)} of {calls} answers in {samples.seconds:.1f} s, "
             f"{samples.tokens_per_second:.0f} tokens/s, up to {samples.peak} at once"
         )
+        _cut_off(samples, terminal)
         terminal.hint = ""
         if samples.failed:
-            raise typer.Exit(PARTLY if samples.texts else 1)
+            raise typer.Exit(PARTLY if samples.texts else FAILED)
 
     @command(app)
     def vote(
@@ -87,7 +96,7 @@ def register(app: typer.Typer) -> None:
         terminal: Terminal,
         calls: Annotated[int, typer.Option("--calls", "-n", min=1, help="The most answers.")] = 16,
         confidence: Annotated[
-            float, typer.Option(min=0.5, max=1.0, help="Stop when more answers would change the winner this rarely.")
+            float, typer.Option(min=0.5, max=1.0, help="How sure to be of the winner before stopping.")
         ] = 0.95,
         max_concurrency: AtOnce = None,
     ) -> None:
@@ -118,7 +127,13 @@ def register(app: typer.Typer) -> None:
         terminal.write(f"{found.answer}\n")
         for answer, count in list(found.counts.items())[:10]:
             terminal.remark(f"{count:4}  {answer[:100]}")
-        terminal.remark(f"confidence {found.confidence:.2f} after {sum(found.counts.values())} of {calls} answers")
+        sure = found.confidence >= confidence
+        terminal.remark(
+            f"{'' if sure else 'no clear winner: '}confidence {found.confidence:.2f} after "
+            f"{sum(found.counts.values())} of {calls} answers",
+            "dim" if sure else "yellow",
+        )
+        _cut_off(found.samples, terminal)
 
     @command(app)
     def batch(
@@ -140,7 +155,9 @@ def register(app: typer.Typer) -> None:
 
         with endpoint.open() as model:
             system = sync.MultiCallSystem("batch", model, max_concurrency=max_concurrency or "auto")
-            terminal.hint = f"What is in {target} is whole; the same command goes on where it was."
+            if "-" in (str(source), str(target)):
+                raise ConfigurationError("batch needs two files: it goes on by what is in them; - is not one")
+            terminal.hint = "The same command goes on where it was."
             with terminal.progress() as progress:
                 found = system.run_file(source, target, checkpoint=checkpoint, progress=progress, **sampling.options)
         terminal.hint = ""
@@ -153,4 +170,12 @@ def register(app: typer.Typer) -> None:
             f"{found.lines} lines answered{earlier}, {found.failed} with an error, in {found.seconds:.1f} s"
         )
         if found.failed:
-            raise typer.Exit(PARTLY)
+            raise typer.Exit(PARTLY if found.failed < found.lines else FAILED)
+
+
+def _cut_off(samples: Samples, terminal: Terminal) -> None:
+    cut = sum(s.completion is not None and s.completion.finish_reason == "length" for s in samples)
+    if cut:
+        terminal.remark(
+            f"{cut} of {len(samples)} answers were cut off at their token limit; raise --max-tokens.", "yellow"
+        )

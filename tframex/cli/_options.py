@@ -15,6 +15,34 @@ from tframex.errors import ConfigurationError
 
 __all__ = ["Sampling", "read"]
 
+# Names of parameters, and what would change the shape of the answer.
+_OURS = frozenset(
+    [
+        "self",
+        "prompt",
+        "messages",
+        "initial_prompt",
+        "long_text",
+        "num_calls",
+        "n",
+        "output_dir",
+        "base_filename",
+        "input_path",
+        "output_path",
+        "path",
+        "key",
+        "confidence",
+        "progress",
+        "checkpoint",
+        "model",
+        "stream",
+        "stream_options",
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+    ]
+)
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -44,6 +72,8 @@ class Sampling:
             name, sign, value = given.partition("=")
             if not sign or not name.isidentifier():
                 raise ConfigurationError(f"--option takes NAME=VALUE, such as top_k=20, not {given!r}")
+            if name in _OURS:
+                raise ConfigurationError(f"{name} cannot be given with --option: the command itself sets it")
             try:
                 found[name] = json.loads(value)
             except ValueError:
@@ -58,8 +88,11 @@ def read(name: str) -> str:
         ConfigurationError: It is not a text in UTF-8.
         OutputError: It cannot be read.
     """
-    data = sys.stdin.buffer.read() if name == "-" else None
-    if data is None:
+    if name == "-":
+        if sys.stdin is None or sys.stdin.isatty():
+            raise ConfigurationError("there is nothing on standard input; pipe a text into the command")
+        data = sys.stdin.buffer.read()
+    else:
         path = Path(name)
         with reported(path, "read"):
             data = path.read_bytes()

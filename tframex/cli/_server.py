@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -53,7 +54,9 @@ def register(app: typer.Typer) -> None:
         port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
         context_window: Annotated[int, typer.Option(min=2, help="Tokens of prompt and answer together.")] = 4096,
         slots: Annotated[int, typer.Option(min=1, help="Requests served at once.")] = 2,
-        threads: Annotated[int | None, typer.Option(min=1, help="[default: half of the processors]")] = None,
+        threads: Annotated[
+            int | None, typer.Option(min=1, help="Threads to compute with. [default: half of the processors]")
+        ] = None,
     ) -> None:
         """Serve a small model on this machine.
 
@@ -72,10 +75,12 @@ def register(app: typer.Typer) -> None:
                     f"A window of {server.context_window} tokens, {slots} requests at once. Ctrl-C stops it."
                 )
             sys.stdout.flush()
-            while True:
-                time.sleep(1)
-                # Says so if it has died.
-                server.start()
+            # Ctrl-C is how it ends.
+            with suppress(KeyboardInterrupt):
+                while True:
+                    time.sleep(1)
+                    # Says so if it has died.
+                    server.start()
 
     @command(app, "version")
     def version_(terminal: Terminal) -> None:

@@ -6,14 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tframex._progress import Progress, ProgressCallback
-from tframex.errors import ConfigurationError, ModelError, PartialFailureError, TFrameXError
+from tframex.errors import CheckpointError, ConfigurationError, ModelError, PartialFailureError, TFrameXError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +33,7 @@ class Terminal:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no remarks.")] = False
     hint: str = field(default="", init=False)
     """What a user can do after Ctrl-C or an error."""
+    _showing: ExitStack | None = field(default=None, init=False, repr=False)
 
     def write(self, text: str) -> None:
         """Show a piece of the answer at once."""
@@ -71,6 +72,14 @@ class Terminal:
             self._fail(error)
             code = USAGE if isinstance(error, ConfigurationError) else FAILED
             raise typer.Exit(PARTLY if isinstance(error, PartialFailureError) and error.results else code) from None
+        except typer.Exit:
+            raise
+        except Exception as exc:
+            if not self.json or isinstance(exc, OSError):
+                # A broken pipe, too, which typer knows.
+                raise
+            self.result({"error": {"type": type(exc).__name__, "message": str(exc)}})
+            raise typer.Exit(FAILED) from exc
         except KeyboardInterrupt:
             if self.json:
                 self.result({"error": {"type": "KeyboardInterrupt", "message": f"interrupted. {self.hint}".strip()}})
@@ -86,7 +95,7 @@ class Terminal:
             self.result({"error": found})
             return
         self.console.print(f"{type(error).__name__}: {error}", style="red", markup=False, highlight=False)
-        if self.hint and not isinstance(error, ConfigurationError):
+        if self.hint and not isinstance(error, (CheckpointError, ConfigurationError)):
             self.console.print(self.hint, markup=False, highlight=False)
 
     @contextmanager
@@ -98,11 +107,26 @@ class Terminal:
         """
         if self.quiet or self.json:
             yield lambda step: None
-        elif self.console.is_terminal:
-            with _bar(self.console, details) as callback:
-                yield callback
-        else:
-            yield _Lines(self)
+            return
+        with ExitStack() as stack:
+            self._showing = stack
+            bar = self.console.is_terminal
+            callback = stack.enter_context(_bar(self.console, details)) if bar else _Lines(self)
+
+            def show(step: Progress) -> None:
+                if self._showing is not None:
+                    callback(step)
+
+            try:
+                yield show
+            finally:
+                self._showing = None
+
+    def end_progress(self) -> None:
+        """Take the progress away: the answer begins."""
+        if self._showing is not None:
+            showing, self._showing = self._showing, None
+            showing.close()
 
 
 class _Lines:
@@ -133,9 +157,6 @@ def _bar(console: Console, details: bool) -> Iterator[ProgressCallback]:
 
         def show(step: Progress) -> None:
             nonlocal said
-            if not bar.live.is_started:
-                # The answer is being written below it.
-                return
             if details and step.detail and step.done != said:
                 said = step.done
                 text = " ".join(step.detail.split())

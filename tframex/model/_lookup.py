@@ -69,7 +69,7 @@ class Lookup:
             openai.OpenAIError: The endpoint could not be asked.
         """
         body = await self._get("/models")
-        return [_served(entry) for entry in body.get("data") or () if isinstance(entry, dict)]
+        return [_served(entry) for entry in _list(body.get("data")) if isinstance(entry, dict)]
 
     async def count(self, what: str | Messages, owner: str) -> int | None:
         """Tokens of a text, or of a conversation with what the chat template adds; None if it is not said.
@@ -100,6 +100,10 @@ class Lookup:
     @staticmethod
     def _options() -> Any:
         return {"max_retries": 0, "timeout": _SECONDS}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _served(entry: dict[str, Any]) -> Served:

@@ -109,7 +109,11 @@ def normalize_url(api_url: object) -> str:
 
 def display_url(url: str) -> str:
     """The URL without what may be secret in it: user, password, query."""
-    return re.sub(r"\?.*", "?***", re.sub(r"//[^/]*@", "//***@", url))
+    # A password may have a slash, and a URL that is none may have no scheme.
+    scheme, separator, rest = url.rpartition("://")
+    if "@" in rest:
+        rest = f"***@{rest.rpartition('@')[2]}"
+    return re.sub(r"[?#].*", "?***", f"{scheme}{separator}{rest}")
 
 
 def check_api_key(api_key: object) -> str:

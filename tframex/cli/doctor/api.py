@@ -5,17 +5,19 @@ from __future__ import annotations
 import difflib
 import re
 import ssl
+from typing import Any
 
 import anyio
 import httpx2
 
 from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.target import Reply, Target
+from tframex.model._settings import display_url
 
 __all__ = ["api", "between", "model", "server", "tokenizer", "window"]
 
 # Where an API may be instead.
-_ELSEWHERE = ("/v1", "/api/v1", "/openai/v1", "")
+_ELSEWHERE = ("/v1", "/api/v1", "/openai/v1")
 _BETWEEN = {"cf-ray": "Cloudflare", "x-amz-cf-id": "CloudFront", "x-served-by": "Fastly", "via": "a proxy"}
 _OWNERS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "system": "OpenAI", "openai": "OpenAI"}
 
@@ -28,7 +30,9 @@ async def api(target: Target) -> tuple[Finding, Reply | None]:
         return await _no_answer(target, exc), None
     if reply.status in (401, 403):
         return key_refused(target, reply), None
-    if reply.html or reply.status in (301, 302, 303, 307, 308):
+    if reply.status in (301, 302, 303, 307, 308):
+        return _moved(target, reply), None
+    if reply.html:
         return (
             Finding(
                 "API",
@@ -40,19 +44,33 @@ async def api(target: Target) -> tuple[Finding, Reply | None]:
             None,
         )
     if reply.status == 404:
-        return await _elsewhere(target, reply), None
+        return await _elsewhere(target, reply)
     if reply.status != 200 or not isinstance(reply.body, dict):
+        starting = reply.status >= 500
         return (
             Finding(
                 "API",
                 "failed",
                 f"{target.url}/models answers with {reply.status}: {reply.said}",
-                "The server is starting, overloaded or not OpenAI-compatible." if reply.status >= 500 else "",
-                "Look at the server's log, and wait until it has loaded its model.",
+                "The server is starting or overloaded." if starting else "This is not an OpenAI-compatible API.",
+                "Look at its log, and wait until it has loaded its model." if starting else "Check API_URL.",
             ),
             None,
         )
-    return Finding("API", "ok", f"{target.url} answers ({reply.seconds * 1000:.0f} ms) and takes the key"), reply
+    key = " and takes the key" if target.key is not None else ""
+    return Finding("API", "ok", f"{target.url} answers ({reply.seconds * 1000:.0f} ms){key}"), reply
+
+
+def _moved(target: Target, reply: Reply) -> Finding:
+    location = reply.headers.get("location", "")
+    base = location.partition("?")[0].removesuffix("/models")
+    return Finding(
+        "API",
+        "failed",
+        f"{target.url}/models is somewhere else ({reply.status}, {display_url(location)})",
+        "The API has moved, wants https, or a login page stands before it.",
+        f"API_URL={base}" if base.startswith("http") and location.endswith("/models") else "Check API_URL.",
+    )
 
 
 def key_refused(target: Target, reply: Reply) -> Finding:
@@ -84,14 +102,17 @@ async def _no_answer(target: Target, exc: httpx2.HTTPError) -> Finding:
             "The server takes connections but does not answer: it is starting, stuck or out of memory.",
             "Look at its log; restart it if it does not recover.",
         )
-    encrypted = target.parts.scheme == "http" and await _speaks_tls(target)
-    return Finding(
-        "API",
-        "failed",
-        f"{target.url}/models breaks off ({type(exc).__name__}: {exc})",
-        "The port speaks TLS." if encrypted else "The server or a proxy hangs up.",
-        f"Try https://{target.parts.netloc}/v1 in API_URL." if encrypted else "Look at the logs of server and proxy.",
-    )
+    cause, fix = "The server or a proxy hangs up.", "Look at the logs of server and proxy."
+    if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+        cause = "A proxy in between shows a certificate that this machine does not trust."
+        fix = "Point SSL_CERT_FILE to the certificate of the proxy's authority."
+    elif target.proxy is not None and isinstance(exc, (httpx2.ConnectError, httpx2.ProxyError)):
+        cause = "The proxy of the environment cannot be reached, or refuses."
+        fix = f"Check HTTP_PROXY and HTTPS_PROXY, or go past it: NO_PROXY={target.parts.hostname}"
+    elif target.parts.scheme == "http" and await _speaks_tls(target):
+        cause, fix = "The port speaks TLS.", f"API_URL=https{target.url[4:]}"
+    detail = f"{target.url}/models breaks off ({type(exc).__name__}: {target.clean(str(exc))})"
+    return Finding("API", "failed", detail, cause, fix)
 
 
 async def _speaks_tls(target: Target) -> bool:
@@ -108,7 +129,7 @@ async def _speaks_tls(target: Target) -> bool:
     return True
 
 
-async def _elsewhere(target: Target, reply: Reply) -> Finding:
+async def _elsewhere(target: Target, reply: Reply) -> tuple[Finding, Reply | None]:
     base = f"{target.parts.scheme}://{target.parts.netloc}"
     for path in _ELSEWHERE:
         try:
@@ -116,19 +137,22 @@ async def _elsewhere(target: Target, reply: Reply) -> Finding:
         except httpx2.HTTPError:
             continue
         if other.status == 200 and isinstance(other.body, dict) and "data" in other.body:
-            return Finding(
-                "API",
-                "failed",
-                f"there is no API at {target.url} (404), but one at {base}{path}",
-                "The path in API_URL is wrong.",
-                f"API_URL={base}{path}",
-            )
-    return Finding(
-        "API",
-        "failed",
-        f"there is no API at {target.url} (404: {reply.said})",
-        "The path in API_URL is wrong, or this is not an OpenAI-compatible server.",
-        "Give the base of the API, such as http://HOST:8000/v1 for vLLM.",
+            found = f"there is no API at {target.url} (404), but one at {base}{path}"
+            return Finding("API", "failed", found, "The path in API_URL is wrong.", f"API_URL={base}{path}"), None
+    detail = f"{target.url}/models is not there (404: {reply.said})"
+    if target.model is not None:
+        # Some gateways list nothing; whether there is an API is seen below.
+        cause = "The path in API_URL is wrong, or the endpoint does not list its models."
+        return Finding("API", "warning", detail, cause, "None is needed if the checks below are well."), reply
+    return (
+        Finding(
+            "API",
+            "failed",
+            detail,
+            "The path in API_URL is wrong, or this is not an OpenAI-compatible server.",
+            "Give the base of the API, such as http://HOST:8000/v1 for vLLM; if it lists no models, name one: --model.",
+        ),
+        None,
     )
 
 
@@ -150,7 +174,7 @@ async def between(reply: Reply) -> Finding:
 
 async def model(target: Target, reply: Reply) -> Finding:
     """Whether the model is served."""
-    entries = [entry for entry in reply.body.get("data") or () if isinstance(entry, dict)]
+    entries = _entries(reply)
     target.served = [str(entry.get("id")) for entry in entries]
     if target.model is None:
         if len(target.served) != 1:
@@ -163,23 +187,28 @@ async def model(target: Target, reply: Reply) -> Finding:
                 {"served": target.served},
             )
         target.model = target.served[0]
-    entry = next((entry for entry in entries if entry.get("id") == target.model), None)
-    if entry is None and target.served:
-        nearest = _nearest(target.model, target.served)
-        return Finding(
-            "model",
-            "failed",
-            f"{target.model!r} is not served; there is {', '.join(map(repr, target.served[:10]))}",
-            "MODEL_NAME must be the name the server uses, which vLLM sets with --served-model-name.",
-            f"MODEL_NAME={nearest}",
-            {"served": target.served, "nearest": nearest},
-        )
-    target.owner = str((entry or {}).get("owned_by") or "")
-    if entry is None:
-        return Finding(
-            "model", "warning", "the endpoint lists no models", "", "Whether the name is right is seen below."
-        )
-    return Finding("model", "ok", f"{target.model} is served", data={"served": target.served})
+    named = [entry for entry in entries if entry.get("id") == target.model]
+    target.owner = str(next(iter(named or entries), {}).get("owned_by") or "")
+    if named:
+        return Finding("model", "ok", f"{target.model} is served", data={"served": target.served})
+    if not entries:
+        cause, fix = "It does not list them.", "None is needed if the name is right; that is seen below."
+        return Finding("model", "warning", "the endpoint lists no models", cause, fix)
+    target.nearest = _nearest(target.model, target.served)
+    return Finding(
+        "model",
+        # Others answer under names that are not on the list, or whatever the name.
+        "failed" if target.owner == "vllm" else "warning",
+        f"{target.model!r} is not on the list; there is {', '.join(map(repr, target.served[:10]))}",
+        "MODEL_NAME must be the name the server uses, which vLLM sets with --served-model-name.",
+        f"MODEL_NAME={target.nearest}",
+        {"served": target.served, "nearest": target.nearest},
+    )
+
+
+def _entries(reply: Reply) -> list[dict[str, Any]]:
+    found = reply.body.get("data") if isinstance(reply.body, dict) else None
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
 
 def _nearest(name: str, served: list[str]) -> str:
@@ -203,6 +232,7 @@ async def server(target: Target, reply: Reply) -> Finding:
         elif target.owner == "llamacpp":
             found = await target.get(f"{target.root}/props")
             version = str(found.body.get("build_info", "")) if isinstance(found.body, dict) else ""
+            version = "" if "unknown" in version else version
     except httpx2.HTTPError:
         pass
     if not name:
@@ -215,7 +245,7 @@ async def server(target: Target, reply: Reply) -> Finding:
 
 async def window(target: Target, reply: Reply) -> Finding:
     """The context window."""
-    entry = next((e for e in reply.body.get("data") or () if isinstance(e, dict) and e.get("id") == target.model), {})
+    entry: dict[str, Any] = next((entry for entry in _entries(reply) if entry.get("id") == target.model), {})
     size = entry.get("max_model_len")
     if size is None and target.owner == "llamacpp":
         try:
@@ -240,15 +270,23 @@ async def window(target: Target, reply: Reply) -> Finding:
 
 async def tokenizer(target: Target) -> Finding:
     """Whether the endpoint counts tokens."""
+    import tframex.client  # noqa: F401 - loading it takes a second, which is not the endpoint's
     from tframex.errors import ModelError
     from tframex.model import VLLMModel
 
     text = "Zwölf Boxkämpfer jagen Viktor: 1234567890. 静か"
     try:
-        async with VLLMModel(target.model or "unknown", target.url, target.key or "none", max_retries=0) as asked:
-            counted = await asked._count_tokens(text)
-    except ModelError as error:
-        return Finding("tokenizer", "warning", f"the endpoint was asked to count and failed ({error})")
+        with anyio.fail_after(target.seconds):
+            async with VLLMModel(target.model or "unknown", target.url, target.key or "none", max_retries=0) as asked:
+                counted = await asked._count_tokens(text)
+    except (ModelError, TimeoutError) as exc:
+        return Finding(
+            "tokenizer",
+            "warning",
+            f"the endpoint was asked to count and failed ({target.clean(str(exc)) or 'no answer in time'})",
+            "The server is overloaded, or a proxy lets only /v1 pass.",
+            "Let /tokenize pass. Counts are estimated until then, with a margin.",
+        )
     if counted is None:
         return Finding(
             "tokenizer",

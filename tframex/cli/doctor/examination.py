@@ -9,7 +9,7 @@ import anyio
 from tframex.cli.doctor import api, load, network, streaming
 from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.stream import listen
-from tframex.cli.doctor.target import Target
+from tframex.cli.doctor.target import Reply, Target
 
 __all__ = ["CHECKS", "examine"]
 
@@ -56,7 +56,18 @@ async def examine(
     done: list[Finding] = []
 
     async def check(pending: Awaitable[Finding]) -> None:
-        found = (await pending).without(target.key)
+        try:
+            found = await pending
+        except Exception as exc:
+            # Servers and machines are odd in more ways than anybody thinks of; the other findings must not be lost.
+            name = next(name for name in CHECKS if name not in {finding.check for finding in done})
+            found = Finding(
+                name,
+                "failed",
+                f"the check itself failed ({target.clean(f'{type(exc).__name__}: {exc}')[:200]})",
+                "The endpoint, or this machine, answers in a way that was not foreseen.",
+                "Please report it, with the output of `tframex version`.",
+            )
         done.append(found)
         report(found)
         if found.status == "failed":
@@ -83,9 +94,15 @@ async def examine(
 
 async def _asked(target: Target, check: Callable[[Awaitable[Finding]], Awaitable[None]]) -> None:
     """The checks that send requests."""
-    found, reply = await api.api(target)
-    await check(_now(found))
-    assert reply is not None
+    answers: list[Reply] = []
+
+    async def reach() -> Finding:
+        found, reply = await api.api(target)
+        answers.extend([reply] if reply is not None else [])
+        return found
+
+    await check(reach())
+    reply = answers[0]
     await check(api.between(reply))
     await check(api.model(target, reply))
     await check(api.server(target, reply))
@@ -98,19 +115,30 @@ async def _asked(target: Target, check: Callable[[Awaitable[Finding]], Awaitable
     await check(streaming.reasoning(stream))
     await check(streaming.repetition(stream))
     await check(streaming.continuing(target, stream))
-    # It is mostly waiting: the requests of the next check come meanwhile.
-    idle: list[Finding] = []
-    crowd: list[Finding] = []
-
-    async def watch() -> None:
-        idle.append(await load.idle_connections(target))
-
+    # The first is mostly waiting: the requests of the second come meanwhile.
     async with anyio.create_task_group() as group:
-        group.start_soon(watch)
-        crowd.append(await load.concurrency(target, stream))
-    await check(_now(idle[0]))
-    await check(_now(crowd[0]))
+        idle, crowd = _Later(load.idle_connections(target)), _Later(load.concurrency(target, stream))
+        for later in (idle, crowd):
+            group.start_soon(later.run)
+    await check(idle.result())
+    await check(crowd.result())
 
 
-async def _now(finding: Finding) -> Finding:
-    return finding
+class _Later:
+    """What a check finds while others run."""
+
+    def __init__(self, pending: Awaitable[Finding]) -> None:
+        self._pending = pending
+        self._outcome: Finding | Exception | None = None
+
+    async def run(self) -> None:
+        try:
+            self._outcome = await self._pending
+        except Exception as exc:
+            self._outcome = exc
+
+    async def result(self) -> Finding:
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        assert self._outcome is not None
+        return self._outcome

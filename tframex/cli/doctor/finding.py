@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 __all__ = ["Finding", "Status"]
@@ -29,11 +29,3 @@ class Finding:
     cause: str = ""
     fix: str = ""
     data: dict[str, Any] = field(default_factory=dict)
-
-    def without(self, secret: str | None) -> Finding:
-        """The same with a key taken out of the texts: a server may echo it."""
-        # A short one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
-        if secret is None or len(secret) < 8:
-            return self
-        detail, cause, fix = (text.replace(secret, "***") for text in (self.detail, self.cause, self.fix))
-        return replace(self, detail=detail, cause=cause, fix=fix)

@@ -74,6 +74,12 @@ async def _watched(stream: anyio.abc.ByteStream) -> Finding:
     )
 
 
+def _how(stream: Stream) -> str:
+    if stream.reply is not None:
+        return f"{stream.reply.status}: {stream.reply.said}"
+    return stream.broken or f"silent after {len(stream.times)} pieces"
+
+
 async def concurrency(target: Target, alone: Stream) -> Finding:
     """Whether several requests are served at once."""
     streams: list[Stream] = []
@@ -90,14 +96,12 @@ async def concurrency(target: Target, alone: Stream) -> Finding:
     bad = [s for s in streams if not s.whole and not (s.reply is not None and s.reply.status in (429, 503))]
     data = {"at_once": target.concurrency, "refused": len(refused), "failed": len(bad), "seconds": seconds}
     if refused or bad:
-        what = (
-            f"{len(refused)} refused ({refused[0]})" if refused else f"{len(bad)} failed ({bad[0].broken or 'silent'})"
-        )
+        what = f"{len(refused)} refused ({refused[0]})" if refused else f"{len(bad)} failed ({_how(bad[0])})"
         return Finding(
             "concurrency",
             "warning",
             f"of {target.concurrency} requests at once {what}",
-            "The server, or a proxy before it, takes fewer requests at once.",
+            "The server, or a proxy before it, takes fewer requests at once, or has too little memory for them.",
             'Set max_concurrency, lower num_calls, or let MultiCallSystem find the number ("auto", its default).',
             data,
         )
@@ -112,7 +116,7 @@ async def concurrency(target: Target, alone: Stream) -> Finding:
             "warning",
             f"{detail} (alone: {first:.2f} s)",
             "They stand in a queue: the server works on few at once.",
-            "Raise --max-num-seqs (vLLM) or -np (llama.cpp), or lower the concurrency.",
+            "Raise --max-num-seqs (vLLM), -np (llama.cpp) or --slots (tframex local), or lower the concurrency.",
             data,
         )
     return Finding("concurrency", "ok", detail, data=data)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
@@ -29,22 +28,30 @@ async def installation() -> Finding:
     other = shutil.which("python") or shutil.which("python3")
     if other is None:
         return Finding("installation", "ok", here)
-    with tempfile.TemporaryDirectory() as folder:
-        # Not in this folder: a checkout of TFrameX would be found there.
-        done = await anyio.to_thread.run_sync(
-            lambda: subprocess.run(  # noqa: S603 - the user's own Python
-                [other, "-c", "import tframex"], cwd=folder, capture_output=True, timeout=30, check=False
-            )
-        )
-    if done.returncode == 0:
+    said = await anyio.to_thread.run_sync(_import_problem, other)
+    if said is None:
         return Finding("installation", "ok", here)
     return Finding(
         "installation",
         "warning",
-        f"{here}; but {other} says: {done.stderr.decode(errors='replace').strip().splitlines()[-1]}",
+        f"{here}; but {other} says: {said}",
         "The command stands in another environment than the Python that runs your scripts.",
-        f"Activate the environment of {sys.executable}, or install there: {other} -m pip install tframex",
+        f"Activate the environment of {sys.executable}, or install TFrameX for {other} as well (its `-m pip install`).",
     )
+
+
+def _import_problem(python: str) -> str | None:
+    """What another Python says of `import tframex`."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            # Not in this folder: a checkout of TFrameX would be found there.
+            done = subprocess.run(  # noqa: S603 - the user's own Python
+                [python, "-c", "import tframex"], cwd=folder, capture_output=True, timeout=30, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            return f"it cannot be started ({type(exc).__name__})"
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+    return lines[-1] if done.returncode else None
 
 
 async def settings(target: Target) -> Finding:
@@ -61,14 +68,18 @@ async def proxy(target: Target) -> Finding:
     found = target.proxy
     if found is None:
         return Finding("proxy", "ok", "none in the environment")
-    parts = urlsplit(found)
     return Finding(
         "proxy",
         "warning",
-        f"requests go through {parts.hostname}:{parts.port} (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)",
+        f"requests go through {_place(found)} (HTTP_PROXY, HTTPS_PROXY or ALL_PROXY)",
         "A proxy may have a time limit, hold answers back, or not reach the server.",
         f"If the server is in your own network: NO_PROXY={target.parts.hostname}",
     )
+
+
+def _place(proxy: str) -> str:
+    """Host and port, and nothing of what may be secret; it may be written without a scheme, or with a password in it."""
+    return proxy.rpartition("://")[2].rpartition("@")[2].partition("/")[0] or "a proxy"
 
 
 async def name_resolution(target: Target) -> Finding:
@@ -78,7 +89,7 @@ async def name_resolution(target: Target) -> Finding:
     try:
         with anyio.fail_after(target.seconds):
             found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, TimeoutError) as exc:
+    except (OSError, TimeoutError, UnicodeError) as exc:
         return Finding(
             "name resolution",
             "failed",
@@ -140,13 +151,13 @@ async def tls(target: Target) -> Finding:
             "It is self-signed, expired, for another name, or from an authority this machine does not know.",
             "Have it renewed, use the name it was made for, or point SSL_CERT_FILE to the authority's certificate.",
         )
-    except (OSError, TimeoutError, anyio.BrokenResourceError) as exc:
+    except (OSError, TimeoutError, anyio.BrokenResourceError, anyio.EndOfStream) as exc:
         return Finding(
             "TLS",
             "failed",
             f"no TLS on {host}:{port} ({exc or 'no answer'})",
             "The server speaks plain HTTP on this port; vLLM does unless it has --ssl-keyfile and --ssl-certfile.",
-            f"Use http://{target.parts.netloc} in API_URL, or the port of the proxy that does TLS.",
+            f"API_URL=http{target.url[5:]}, or the port of the proxy that does TLS.",
         )
     async with stream:
         found: ssl.SSLObject = stream.extra(TLSAttribute.ssl_object)  # noqa: S610 - not Django's

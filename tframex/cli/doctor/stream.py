@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
 import httpx2
 
-from tframex.cli.doctor.target import Reply, Target, body_of
+from tframex.cli.doctor.target import Reply, Target, parsed
 
 __all__ = ["Stream", "listen"]
 
 _TOKENS = 128
+# How the lines of an event stream begin.
+_FIELDS = ("data:", ":", "event:", "id:", "retry:")
+# What the answer can be had without.
+_OPTIONAL = ("stream_options", "max_tokens", "temperature", "return_token_ids")
 
 
 @dataclass
@@ -32,6 +37,8 @@ class Stream:
         reply: The reply, if it was not a stream.
         broken: How it broke, if it did.
         silent: Whether it fell silent.
+        endless: Whether it went on long after `max_tokens`.
+        refused: Options that the endpoint does not take.
     """
 
     text: str = ""
@@ -44,6 +51,8 @@ class Stream:
     reply: Reply | None = None
     broken: str = ""
     silent: bool = False
+    endless: bool = False
+    refused: list[str] = field(default_factory=list)
 
     @property
     def whole(self) -> bool:
@@ -55,13 +64,25 @@ class Stream:
         """Seconds between events."""
         return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
 
-    def take(self, data: dict[str, Any], seconds: float) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return bool(self.broken or self.endless)
+
+    def take(self, line: str, seconds: float) -> None:
         """Note one event."""
+        try:
+            self._take(json.loads(line), seconds)
+        except (ValueError, AttributeError, TypeError):
+            self.broken = f"an event that is not understood: {line[:80]}"
+
+    def _take(self, data: dict[str, Any], seconds: float) -> None:
         if data.get("error"):
             error = data["error"]
             self.broken = str(error.get("message") if isinstance(error, dict) else error)
             return
-        self.usage = data.get("usage") or self.usage
+        usage = data.get("usage")
+        self.usage = usage if isinstance(usage, dict) else self.usage
         self.token_ids = self.token_ids or bool(data.get("prompt_token_ids"))
         for choice in data.get("choices") or ():
             delta = choice.get("delta") or {}
@@ -72,33 +93,63 @@ class Stream:
             if thought or delta.get("content"):
                 self.times.append(seconds)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        # One that does not keep to max_tokens may go on for ever.
+        self.endless = len(self.times) > 4 * _TOKENS
 
 
 async def listen(target: Target, **body: Any) -> Stream:
-    """Ask for a streamed answer and note how it comes. Keep-alive comments are no sign of life."""
+    """Ask for a streamed answer and note how it comes. Keep-alive comments are no sign of life.
+
+    An option that the endpoint refuses is left out, and noted.
+    """
+    asked: dict[str, Any] = {"max_tokens": _TOKENS, "temperature": 0, **body}
+    refused: list[str] = []
+    while True:
+        found = await _listen(target, asked)
+        found.refused = refused
+        if found.reply is None or found.reply.status not in (400, 422):
+            return found
+        name = next((name for name in _OPTIONAL if name in asked and name in found.reply.said), None)
+        if name is None:
+            return found
+        value = asked.pop(name)
+        refused.append(name)
+        if name == "max_tokens":
+            asked["max_completion_tokens"] = value
+
+
+async def _listen(target: Target, body: dict[str, Any]) -> Stream:
     found = Stream()
     began = time.perf_counter()
     try:
         with anyio.CancelScope() as scope:
             scope.deadline = anyio.current_time() + target.seconds
-            async with target.open({"max_tokens": _TOKENS, "temperature": 0, **body}) as response:
-                if "event-stream" not in response.headers.get("content-type", ""):
-                    await response.aread()
-                    found.reply = Reply(response.status_code, response.headers, body_of(response), 0.0)
+            async with target.open(body) as response:
+                lines = response.aiter_lines() if response.status_code == 200 else None
+                first = "" if lines is None else await _first(lines)
+                if lines is None or not first.startswith(_FIELDS):
+                    text = first + await target.text(response) if lines is None else target.clean(first)
+                    found.reply = Reply(response.status_code, response.headers, parsed(text), 0.0)
                     return found
-                async for line in response.aiter_lines():
+                line: str | None = first
+                while line is not None and not found.over:
                     if line.startswith("data:") and line[5:].strip() != "[DONE]":
-                        try:
-                            found.take(json.loads(line[5:]), time.perf_counter() - began)
-                        except (ValueError, AttributeError, TypeError):
-                            found.broken = f"an event that is not understood: {line[:80]}"
-                            return found
+                        found.take(target.clean(line[5:]), time.perf_counter() - began)
                         scope.deadline = anyio.current_time() + target.seconds
+                    line = await anext(lines, None)
         found.silent = scope.cancelled_caught
     except httpx2.TimeoutException:
         found.silent = True
     except httpx2.HTTPError as exc:
-        found.broken = f"{type(exc).__name__}: {exc}"
-    if not found.finish_reason and not found.broken and not found.silent:
+        found.broken = target.clean(f"{type(exc).__name__}: {exc}")
+    if not found.finish_reason and not found.over and not found.silent and found.reply is None:
         found.broken = "the body ended without a finish_reason"
     return found
+
+
+async def _first(lines: AsyncIterator[str]) -> str:
+    """The first line that is not empty."""
+    async for line in lines:
+        if line.strip():
+            return line
+    return ""

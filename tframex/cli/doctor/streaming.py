@@ -43,6 +43,24 @@ async def streaming(target: Target, found: Stream) -> Finding:
             "The chat template or the model does not fit, or the stop tokens are wrong.",
             "Ask the server without TFrameX (curl); check its --chat-template.",
         )
+    if found.endless:
+        return Finding(
+            "streaming",
+            "warning",
+            f"the answer goes on after max_tokens; not listened to any longer after {len(found.times)} pieces",
+            "The endpoint, or a proxy, does not keep to max_tokens.",
+            "Stop strings and VLLMModel(total_timeout=...) end long answers all the same.",
+        )
+    if found.refused:
+        options = {"max_tokens": "default_max_tokens=None and max_completion_tokens=... in the calls"}
+        return Finding(
+            "streaming",
+            "warning",
+            f"works, but not with {', '.join(found.refused)}",
+            "The endpoint refuses these options.",
+            f"Leave them out: {'; '.join(options.get(name, f'no {name}') for name in found.refused)}.",
+            {"refused": found.refused},
+        )
     first, gaps = found.times[0], found.gaps
     gap, longest = statistics.median(gaps or [0.0]), max(gaps or [0.0])
     data = {"first_token": first, "gap": gap, "longest_gap": longest, "pieces": len(found.times)}
@@ -78,7 +96,11 @@ def _refused(target: Target, reply: Reply) -> Finding:
         cause, fix = "A login page or a proxy answers instead of the API.", "Check API_URL and what stands before it."
     elif reply.status == 404:
         cause = "The endpoint does not know this model, or has no Chat Completions API."
-        fix = "Check MODEL_NAME against the names listed under /v1/models, and that API_URL ends in /v1."
+        fix = (
+            f"MODEL_NAME={target.nearest}"
+            if target.nearest
+            else "Check MODEL_NAME against the names listed under /v1/models, and that API_URL ends in /v1."
+        )
     elif reply.status == 429:
         cause, fix = "Too many requests, or the quota is used up.", "Wait, lower the concurrency, or raise the quota."
     elif reply.status >= 500:

@@ -13,9 +13,13 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import anyio
 import httpx2
 
-__all__ = ["Reply", "Target", "body_of"]
+__all__ = ["Reply", "Target", "parsed"]
+
+# Bytes of a body that are read, and characters from which a key is a secret.
+_MOST, _SECRET = 1 << 20, 8
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Reply:
         body = self.body
         while isinstance(body, dict):
             body = next((body[key] for key in ("error", "message", "detail") if body.get(key)), json.dumps(body))
-        return " ".join(str(body).split())[:200]
+        return " ".join(str(body).split())[:200] or "no explanation"
 
 
 @dataclass
@@ -60,6 +64,8 @@ class Target:
         concurrency: Requests to send at once.
         sources: Where `url`, `key` and `model` were found, such as `"API_URL in .env"`.
         owner: Who serves, as the models list says.
+        served: The models of that list.
+        nearest: The one of them whose name is most like that of a model that is not on it.
         messages: What the checks ask.
     """
 
@@ -71,6 +77,7 @@ class Target:
     sources: dict[str, str] = field(default_factory=dict)
     owner: str = ""
     served: list[str] = field(default_factory=list)
+    nearest: str = ""
     messages: list[dict[str, str]] = field(
         default_factory=lambda: [{"role": "user", "content": "Count from one to twenty in words, separated by commas."}]
     )
@@ -102,21 +109,30 @@ class Target:
         """Ask for something.
 
         Raises:
-            httpx2.HTTPError: There was no answer.
+            httpx2.HTTPError: There was no answer in time.
         """
         began = time.perf_counter()
         async with self._client() as client:
-            return _reply(await client.get(url), began)
+            with anyio.move_on_after(self.seconds):
+                # One limit for the whole: a body may come byte by byte for ever.
+                async with client.stream("GET", url) as response:
+                    text = await self.text(response)
+                    return Reply(response.status_code, response.headers, parsed(text), time.perf_counter() - began)
+        raise httpx2.ReadTimeout(f"no whole answer within {self.seconds:g} s")
 
-    async def post(self, url: str, body: dict[str, Any]) -> Reply:
-        """Send something.
+    async def text(self, response: httpx2.Response) -> str:
+        """The body of a response, as much of it as can be of interest, without the key: a server may echo it."""
+        body = b""
+        async for part in response.aiter_bytes():
+            body += part
+            if len(body) > _MOST:
+                break
+        return self.clean(body.decode("utf-8", "replace"))
 
-        Raises:
-            httpx2.HTTPError: There was no answer.
-        """
-        began = time.perf_counter()
-        async with self._client() as client:
-            return _reply(await client.post(url, json=body), began)
+    def clean(self, text: str) -> str:
+        """A text without the key."""
+        # A short one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
+        return text.replace(self.key, "***") if self.key is not None and len(self.key) >= _SECRET else text
 
     @asynccontextmanager
     async def open(self, body: dict[str, Any]) -> AsyncGenerator[httpx2.Response, None]:
@@ -136,13 +152,9 @@ class Target:
         )
 
 
-def _reply(response: httpx2.Response, began: float) -> Reply:
-    return Reply(response.status_code, response.headers, body_of(response), time.perf_counter() - began)
-
-
-def body_of(response: httpx2.Response) -> Any:
-    """Its JSON, or its text if it is none."""
+def parsed(text: str) -> Any:
+    """The JSON of a body, or its text if it is none."""
     try:
-        return response.json()
+        return json.loads(text)
     except ValueError:
-        return response.text
+        return text
