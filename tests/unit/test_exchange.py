@@ -103,6 +103,27 @@ def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> Non
     assert cut(state, event(" red")).request.messages == [*MESSAGES, {"role": "assistant", "content": "It is red"}]
 
 
+def test_tokens_without_text_count_in_a_continuation_too() -> None:
+    """Half an emoji has no text; asked to go on without it, a vLLM repeats the whole prompt in its answer."""
+    state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=20)
+    state.received.prompt_token_ids = [1, 2]
+    assert prompt_of(cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]))) == [1, 2, 7]
+    halves = b"".join(completion(text, [number]) for text, number in (("", 8), ("", 9), ("\u2601", 10), ("", 11)))
+    assert prompt_of(cut(state, halves)) == [1, 2, 7, 8, 9, 10]
+    assert state.received.text == "Hi\u2601"
+
+
+def prompt_of(step: Step) -> list[int]:
+    assert step.kind == "tokens"
+    return list(step.request.prompt or ())
+
+
+def completion(text: str, ids: list[int]) -> bytes:
+    """An event of `/v1/completions`."""
+    body = {"choices": [{"index": 0, "text": text, "finish_reason": None, "token_ids": ids}]}
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
 def test_token_ids_are_asked_for_where_the_endpoint_has_them() -> None:
     able = Abilities(kind="vllm", token_ids=True, continues=True)
     assert first(exchange(able, max_tokens=5)).request.options["return_token_ids"] is True

@@ -33,19 +33,15 @@ def restart(server: Server) -> None:
     server.wait()
 
 
-@pytest.mark.parametrize(
-    ("name", "kill"),
-    [
-        ("SIGKILL of the API server", lambda server: server.signal(signal.SIGKILL)),
-        ("death of the engine", lambda server: server.kill_engine()),
-        ("SIGTERM", lambda server: server.signal(signal.SIGTERM)),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-@pytest.mark.parametrize("colour_name", ["asyncio", "sync"])
-def test_the_answer_goes_on_when_the_server_is_back(
-    mortal: Server, name: str, kill: Callable[[Server], None], colour_name: str
-) -> None:
+DEATHS: dict[str, Callable[[Server], None]] = {
+    "SIGKILL of the API server": lambda server: server.signal(signal.SIGKILL),
+    "death of the engine": lambda server: server.kill_engine(),
+    "SIGTERM": lambda server: server.signal(signal.SIGTERM),
+}
+
+
+@pytest.mark.parametrize(("name", "colour_name"), [*((name, "asyncio") for name in DEATHS), ("SIGTERM", "sync")])
+def test_the_answer_goes_on_when_the_server_is_back(mortal: Server, name: str, colour_name: str) -> None:
     colour = Colour(colour_name)
 
     async def body() -> None:
@@ -60,7 +56,7 @@ def test_the_answer_goes_on_when_the_server_is_back(
                 if not isinstance(event, Completion):
                     pieces.append(event.content)
                 if len(pieces) == 10 and reborn is None:
-                    kill(mortal)
+                    DEATHS[name](mortal)
                     reborn = threading.Thread(target=restart, args=(mortal,))
                     reborn.start()
             assert reborn is not None

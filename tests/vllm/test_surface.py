@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def test_agents_answer_in_all_four_ways(colour: Colour, vllm: Server, tmp_path: 
 
 
 def test_long_texts_fit_and_are_not_read_twice(colour: Colour, vllm: Server, tmp_path: Path) -> None:
-    text = (ROOT / "examples" / "longtext.txt").read_text(encoding="utf-8")
+    text = (ROOT / "examples" / "longtext.txt").read_text(encoding="utf-8")[:9000]
 
     async def body() -> None:
         async with colour.make(model_of(vllm, default_max_tokens=60)) as model:
@@ -90,10 +89,10 @@ def test_many_calls_of_every_kind(colour: Colour, vllm: Server, tmp_path: Path) 
             assert [Path(path).read_text(encoding="utf-8") for path in paths.values()] == samples.texts
             assert len((await system.map(["One?", "Two?"])).texts) == 2
             vote = await system.vote("Name a colour.", 6, **GREEDY)
-            assert list(vote.counts.values())[0] >= 3
+            assert max(vote.counts.values()) >= 3
             assert (await system.best_of("Name a colour.", 2, len)).text
             (tmp_path / "in.jsonl").write_text('"One?"\n{"prompt": "Two?", "max_tokens": 3}\n')
-            result = await system.run_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+            result = await system.run_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", ignore_eos=True)
             assert (result.lines, result.failed) == (2, 0)
             lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
             assert [line["usage"]["completion_tokens"] for line in lines] == [8, 3]
@@ -123,10 +122,10 @@ def test_the_drop_in_clients_give_what_the_official_ones_give(vllm: Server) -> N
 
 
 @pytest.fixture
-def settled(vllm: Server) -> Iterator[Server]:
+def settled(vllm: Server) -> Server:
     """Nothing is being generated when the test begins."""
     until(lambda: vllm.running() == 0)
-    yield vllm
+    return vllm
 
 
 def until(condition: Any, seconds: float = 30) -> None:
@@ -144,7 +143,11 @@ def test_a_stream_that_is_left_leaves_the_running_queue(colour: Colour, settled:
                 break
             assert settled.running() == 1
             await stream.aclose()
-            until(lambda: settled.running() == 0, 5)
+            deadline = time.monotonic() + 20
+            while settled.running():
+                # The server counts anew only when it works; 1,900 tokens would take it more than a minute.
+                assert time.monotonic() < deadline
+                await model.call(USER, max_tokens=1)
 
     colour.run(body)
 

@@ -40,7 +40,8 @@ def test_a_count_is_what_the_server_reports_as_usage(colour: Colour, vllm: Serve
 
     async def body() -> None:
         async with colour.make(model_of(vllm)) as model:
-            assert await model.counter.measure_text(text) == reported.prompt_tokens
+            counter = counter_of(colour, model)
+            assert await counter.measure_text(text) == reported.prompt_tokens
             chats: list[Any] = [
                 ask(text),
                 [{"role": "system", "content": "Be brief."}, *ask(text)],
@@ -48,31 +49,37 @@ def test_a_count_is_what_the_server_reports_as_usage(colour: Colour, vllm: Serve
             ]
             for messages in chats:
                 completion = await model.call(messages, max_tokens=1)
-                assert await model.counter.measure(messages) == completion.usage.prompt_tokens
-            assert model.counter.exact
+                assert await counter.measure(messages) == completion.usage.prompt_tokens
+            assert Colour.original(model).counter.exact
 
     colour.run(body)
 
 
-async def sized(model: Any, tokens: int) -> str:
+def counter_of(colour: Colour, model: Any) -> Any:
+    return colour.make(Colour.original(model).counter)
+
+
+async def sized(counter: Any, tokens: int) -> str:
     """A prompt whose conversation has so many tokens."""
-    words = tokens - await model.counter.measure(ask("a"))
+    words = tokens - await counter.measure(ask("a"))
     prompt = "a" + " a" * words
-    assert await model.counter.measure(ask(prompt)) == tokens
+    assert await counter.measure(ask(prompt)) == tokens
     return prompt
 
 
 def test_a_prompt_may_fill_the_window_to_the_last_token(colour: Colour, vllm: Server) -> None:
     async def body() -> None:
         async with colour.make(model_of(vllm)) as model:
-            prompt = await sized(model, WINDOW - 1)
+            prompt = await sized(counter_of(colour, model), WINDOW - 1)
             completion = await model.call(ask(prompt), max_tokens=1)
             assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (WINDOW - 1, 1)
             # An agent lowers max_tokens to what is left.
             agent = colour.make(BasicAgent("a", Colour.original(model)))
             clamped = await agent.complete(prompt, max_tokens=500)
             assert (clamped.usage.completion_tokens, clamped.finish_reason) == (1, "length")
-            shorter = await agent.complete(await sized(model, WINDOW - 5), max_tokens=500, ignore_eos=True)
+            shorter = await agent.complete(
+                await sized(counter_of(colour, model), WINDOW - 5), max_tokens=500, ignore_eos=True
+            )
             assert shorter.usage.completion_tokens == 5
 
     colour.run(body)
@@ -81,7 +88,7 @@ def test_a_prompt_may_fill_the_window_to_the_last_token(colour: Colour, vllm: Se
 def test_a_prompt_that_is_too_long_is_an_error_with_both_numbers(colour: Colour, vllm: Server) -> None:
     async def body() -> None:
         async with colour.make(model_of(vllm)) as model:
-            prompt = await sized(model, WINDOW + 1)
+            prompt = await sized(counter_of(colour, model), WINDOW + 1)
             with pytest.raises(ContextLengthError) as sent:
                 await model.call(ask(prompt), max_tokens=1)
             assert (sent.value.status_code, sent.value.context_window) == (400, WINDOW)

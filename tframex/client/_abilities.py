@@ -58,6 +58,8 @@ class Abilities:
         """Learn from `owned_by` of the models list."""
         if self.kind == "unknown":
             self._is(_OWNERS.get(owner, "unknown"))
+            # A vLLM that has none yet ignores the question.
+            self.token_ids = self.kind == "vllm"
 
     def _is(self, kind: EndpointKind) -> None:
         self.kind = kind

@@ -202,6 +202,7 @@ class Exchange:
     def _begin(self, step: Step) -> None:
         self._step = step
         self.reading = Reading(self.received, self._abilities, self._model_id, self._choices)
+        self.received.begin()
         self._start_tokens = self.received.tokens
 
     def _may_retry(self, error: ModelError) -> bool:

@@ -156,6 +156,8 @@ class Reading:
         if self.splice is None:
             self._plain += 1
         elif not self._join(chunk, self.splice):
+            # Nothing for the reader; but half of a character has no text, and is a token.
+            self.received.note(chunk)
             return True
         batch.chunks.append(chunk)
         batch.data.append(item)

@@ -29,6 +29,10 @@ class Received:
         self._unsettled: list[int] = []
         self._ids_complete = True
 
+    def begin(self) -> None:
+        """Forget the tokens whose text has not come: the next request brings them again."""
+        self._unsettled.clear()
+
     def note_texts(self, texts: list[str], ids: list[list[int] | None]) -> None:
         """Take in texts of the first choice: what `note` does with nearly all chunks, in a fraction of the time.
 
