@@ -41,6 +41,11 @@ bench: .venv/dev .venv/peers/done
 	$(PEERS) -m tests.benchmarks.chunking
 	$(RUN) -m tests.benchmarks.page
 
+bench-peers: .venv/dev
+	$(RUN) -m tests.conformance
+	$(RUN) -m tests.benchmarks.peers
+	$(RUN) -m tests.benchmarks.page
+
 soak: .venv/dev
 	$(RUN) -m tests.soak
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.benchmarks import calls, import_time, streaming
-from tests.benchmarks.table import Table, keep, machine
+from tests.benchmarks.table import Table, keep, machine, versions_of
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
         for table in part.run():
             print(table, flush=True)
             found.append(table)
-    keep("own", found, ("tframex", "openai", "aiohttp", "httpx2"))
+    keep("own", found, versions_of("tframex", "openai", "aiohttp", "httpx2"))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 __all__ = ["serve"]
 
@@ -23,10 +24,13 @@ FIRST = (
     + b'"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],'
     + b'"prompt_token_ids":null,"prompt_text":null}\n\n'
 )
-TOKEN = (
+# Two in turn: one client takes a hundred equal events for a model that loops.
+TOKENS = [
     COMMON
-    + b'"choices":[{"index":0,"delta":{"content":" colour"},"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n'
-)
+    + b'"choices":[{"index":0,"delta":{"content":"%b"},"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n'
+    % word
+    for word in (b" colour", b" number")
+]
 LAST = (
     COMMON
     + b'"choices":[{"index":0,"delta":{"content":" but"},"logprobs":null,"finish_reason":"length","stop_reason":null,'
@@ -65,7 +69,8 @@ class Handler(asyncio.Protocol):
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
         length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
         if end and len(rest) >= length:
-            tokens = json.loads(rest[:length]).get("max_tokens", 500)
+            body = json.loads(rest[:length])
+            tokens = body.get("max_tokens") or body.get("max_completion_tokens") or 500
             self._buffer = rest[length:]
             self._task = asyncio.get_running_loop().create_task(self._answer(tokens))
 
@@ -73,16 +78,20 @@ class Handler(asyncio.Protocol):
         usage = json.dumps({"prompt_tokens": 34, "total_tokens": 34 + tokens, "completion_tokens": tokens}).encode()
         write = self._transport.write
         write(HEAD + _chunk(FIRST))
-        token = _chunk(TOKEN)
         # Without a pace, events go out eight at a time: one by one, the server would be slower than the faster clients, and
         # the more a client had to wait, the smaller and costlier its reads would be.
         burst = 1 if self._pace else BURST
         for sent in range(0, tokens - 1, burst):
             await self._open.wait()
-            write(token * min(burst, tokens - 1 - sent))
+            write(_words(sent % 2, min(burst, tokens - 1 - sent)))
             await asyncio.sleep(self._pace)
         write(_chunk(LAST) + _chunk(COMMON + b'"choices":[],"usage":' + usage + b"}\n\n"))
         write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+@lru_cache
+def _words(first: int, count: int) -> bytes:
+    return b"".join(_chunk(TOKENS[number % 2]) for number in range(first, first + count))
 
 
 async def main(pace: float) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import regex
 
-from tests.benchmarks.table import Table, keep
+from tests.benchmarks.table import Table, keep, versions_of
 from tframex.chunking import chunk_text
 from tframex.tokens import TiktokenCounter, _load
 
@@ -173,7 +173,7 @@ def run() -> None:
     )
     for table in (speed, contract):
         print(table)
-    keep("chunking", [speed, contract], ("tframex", *PACKAGES))
+    keep("chunking", [speed, contract], versions_of("tframex", *PACKAGES))
 
 
 if __name__ == "__main__":

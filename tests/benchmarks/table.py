@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FOLDER", "Table", "keep", "kept", "machine"]
+__all__ = ["FOLDER", "Table", "keep", "kept", "machine", "versions_of"]
 
 FOLDER = Path(__file__).parents[2] / "build" / "benchmarks"
 
@@ -56,10 +56,10 @@ class Table:
         )
 
 
-def keep(name: str, tables: list[Table], packages: tuple[str, ...]) -> None:
-    """Write tables down for the page, with the day, the machine and the versions."""
+def keep(name: str, tables: list[Table], versions: dict[str, str]) -> None:
+    """Write tables down for the page, with the day, the machine and the versions of packages."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    found = {"day": date.today().isoformat(), "machine": machine(), "packages": _versions(packages)}
+    found = {"day": date.today().isoformat(), "machine": machine(), "packages": versions}
     content = {**found, "tables": [asdict(table) for table in tables]}
     (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
 
@@ -83,7 +83,8 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}"
 
 
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
+def versions_of(*packages: str) -> dict[str, str]:
+    """The versions of installed packages."""
     found = {}
     for name in packages:
         try:

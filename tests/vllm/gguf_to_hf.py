@@ -3,7 +3,6 @@
 It runs in vLLM's environment, which has what it imports.
 """
 
-# mypy: ignore-errors
 from __future__ import annotations
 
 import json

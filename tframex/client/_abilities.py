@@ -57,9 +57,10 @@ class Abilities:
     def learn_from_owner(self, owner: str) -> None:
         """Learn from `owned_by` of the models list."""
         if self.kind == "unknown":
-            self._is(_OWNERS.get(owner, "unknown"))
+            kind = _OWNERS.get(owner, "unknown")
+            self._is(kind)
             # A vLLM that has none yet ignores the question.
-            self.token_ids = self.kind == "vllm"
+            self.token_ids = kind == "vllm"
 
     def _is(self, kind: EndpointKind) -> None:
         self.kind = kind

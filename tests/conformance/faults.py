@@ -1,0 +1,75 @@
+"""What goes wrong, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import httpx2
+
+from tframex.testing import FakeVLLM, Fault
+
+__all__ = ["FAULTS", "TEXT", "Row", "verdict"]
+
+TEXT = (
+    "1. Red: the most obvious colour, but it's also the most versatile.\n"
+    "2. Blue — a colour of the sky: “calm”, naïve, 静か. \U0001f469\U0001f3fd‍\U0001f680 \U0001f600\n\n"
+    "3. Green; the rest follows.  Two spaces, and an end."
+)
+# Somewhere in the middle of the answer's events.
+_MIDDLE = 6000
+
+
+def _between_events() -> int:
+    """The end of the event before the middle: comments that follow half an event would be garbage."""
+    with FakeVLLM(TEXT) as server:
+        asked = {"model": "fake", "messages": [{"role": "user", "content": "q"}], "stream": True}
+        body = httpx2.post(f"{server.url}/chat/completions", json=asked, timeout=30).content
+    return body.rfind(b"\n\n", 0, _MIDDLE) + 2
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault.
+
+    Attributes:
+        name: What goes wrong.
+        faults: What the first requests meet; those after them are well.
+        middle: Whether some of the answer has arrived by then.
+    """
+
+    name: str
+    faults: list[Fault | None] = field(default_factory=list)
+    middle: bool = True
+
+
+FAULTS = (
+    Row("clean end in the middle", [Fault.end(_MIDDLE)]),
+    Row("reset in the middle", [Fault.cut(_MIDDLE)]),
+    Row("error event in the middle", [Fault.error(_MIDDLE)]),
+    Row("silence in the middle", [Fault.stall(_between_events())]),
+    Row("only comments from the middle on", [Fault.comments(_between_events())]),
+    Row("garbage in the middle", [Fault.garbage(_MIDDLE)]),
+    Row("three resets in a row", [Fault.cut(_MIDDLE), Fault.cut(3000), Fault.cut(3000)]),
+    Row("bytes one by one", [Fault.split(1)], middle=False),
+    Row("clean end before the first event", [Fault.end(0)], middle=False),
+    Row("reset before the first event", [Fault.refuse()], middle=False),
+    Row("503 once", [Fault.busy(503)], middle=False),
+    Row("429 with Retry-After once", [Fault.busy(429, retry_after="0.2")], middle=False),
+    Row("503 as the first event of a 200", [Fault.error(0, code=503)], middle=False),
+    Row("a web page instead of an answer", [Fault.html()], middle=False),
+)
+
+
+def verdict(text: str, error: str | None, *, middle: bool) -> str:
+    """What became of a fault, from the text that a user has seen and the error that was raised.
+
+    `continued` and `whole`: the text is all there, once. `detected`: an error says that it is not. `LOST`: half an answer
+    without an error. `DUPLICATED`: something is there twice.
+    """
+    if text == TEXT:
+        return "detected" if error else "continued" if middle else "whole"
+    if len(text) > len(TEXT) or text.count(TEXT[:20]) > 1:
+        return "DUPLICATED"
+    if error:
+        return "detected"
+    return "LOST"
