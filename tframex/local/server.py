@@ -176,8 +176,9 @@ class LocalServer:
 
     def _failure(self) -> LocalServerError:
         assert self._process is not None
-        log, said = self._log_lines(), str(self._report.get("error", ""))
+        # Its last words come with its end.
         code = self._process.wait(10)
+        log, said = self._log_lines(), str(self._report.get("error", ""))
         port = self._config["port"]
         if "couldn't bind" in log:
             return LocalServerError(f"port {port} is in use; give another one, or port=0 for a free one")
