@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tframex.cli._app import app
-from tframex.cli.doctor import Target, api, examination, load, network, stream, streaming
+from tframex.cli.doctor import Target, api, examination, load, network, served, stream, streaming
 from tframex.cli.doctor.finding import Finding
 from tframex.testing import Answer, FakeVLLM, Fault
 
@@ -400,8 +400,8 @@ def test_the_queue_is_read_from_the_metrics() -> None:
         'vllm:num_requests_waiting{engine="1",model_name="a"} 4.0\n'
         'vllm:num_requests_waiting_by_reason{reason="x"} 9.0\n'
     )
-    assert api.waiting(text) == 7
-    assert api.waiting("process_open_fds 5") is None
+    assert served.waiting(text) == 7
+    assert served.waiting("process_open_fds 5") is None
 
 
 # -- endpoints that are odd ------------------------------------------------------------------------------------------------

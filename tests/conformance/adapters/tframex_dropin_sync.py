@@ -1,4 +1,5 @@
 import _loop
+import openai_sync
 
 import tframex
 
@@ -7,15 +8,5 @@ def connect(url, seconds, tokens):
     return tframex.OpenAI(base_url=url, api_key="k", timeout=seconds), tokens
 
 
-def ask(client, seen):
-    official, tokens = client
-    stream = official.chat.completions.create(
-        model="fake", messages=[{"role": "user", "content": "q"}], max_tokens=tokens, stream=True
-    )
-    for chunk in stream:
-        if chunk.choices:
-            seen.append(chunk.choices[0].delta.content or "")
-
-
 if __name__ == "__main__":
-    _loop.serve(connect, ask, "tframex", "openai")
+    _loop.serve(connect, openai_sync.ask, "tframex", "openai")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from tframex.cli.doctor import api, load, network, streaming
+from tframex.cli.doctor import api, load, network, served, streaming
 from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.stream import listen
 from tframex.cli.doctor.target import Reply, Target
@@ -103,11 +103,11 @@ async def _asked(target: Target, check: Callable[[Awaitable[Finding]], Awaitable
 
     await check(reach())
     reply = answers[0]
-    await check(api.between(reply))
-    await check(api.model(target, reply))
-    await check(api.server(target, reply))
-    await check(api.window(target, reply))
-    await check(api.tokenizer(target))
+    await check(served.between(reply))
+    await check(served.model(target, reply))
+    await check(served.server(target, reply))
+    await check(served.window(target, reply))
+    await check(served.tokenizer(target))
     ids = {"return_token_ids": True} if target.owner == "vllm" else {}
     stream = await listen(target, stream_options={"include_usage": True}, **ids)
     await check(streaming.streaming(target, stream))

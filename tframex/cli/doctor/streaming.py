@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import httpx2
 
-from tframex.cli.doctor.api import key_refused, waiting
+from tframex.cli.doctor.api import key_refused
 from tframex.cli.doctor.finding import Finding
+from tframex.cli.doctor.served import waiting
 from tframex.cli.doctor.stream import Stream, listen
 from tframex.cli.doctor.target import Reply, Target
 from tframex.model._repetition import RepetitionGuard
