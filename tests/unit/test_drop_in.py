@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
+import httpx2
 import openai
 import pytest
 import trio
@@ -166,6 +167,18 @@ def test_a_silent_stream_is_noticed_by_the_async_client() -> None:
 
     with FakeVLLM(TEXT, faults=[Fault.stall(1500)]) as server:
         anyio.run(body)
+
+
+def test_a_stream_of_nothing_but_comments_is_noticed_by_the_sync_client() -> None:
+    """They keep the transport's own limit from passing."""
+    with FakeVLLM(TEXT) as server:
+        asked = {"model": "fake", "messages": MESSAGES, "stream": True}
+        body = httpx2.post(f"{server.url}/chat/completions", json=asked).content
+        server.faults.append(Fault.comments(body.rfind(b"\n\n", 0, len(body) // 2) + 2))
+        with tframex.OpenAI(base_url=server.url, api_key="k", timeout=0.3) as client:
+            stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices) == TEXT
+        assert len(server.completions()) == 3
 
 
 def test_one_client_works_in_one_loop_after_the_other_and_may_be_forgotten() -> None:

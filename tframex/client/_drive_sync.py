@@ -5,6 +5,7 @@ Time limits are those of the client's transport: nothing can interrupt a blockin
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import nullcontext
@@ -14,7 +15,7 @@ import httpx2
 
 from tframex.client._drive import is_plain
 from tframex.client._exchange import Exchange, Step
-from tframex.client._failures import translate
+from tframex.client._failures import timed_out, translate
 from tframex.client._reading import Batch
 from tframex.client._watchdog import Watchdog
 from tframex.errors import ModelError
@@ -54,6 +55,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                 reading = exchange.reading
                 reading.opened(response.headers)
                 body = iter(response.stream if is_plain(response) else response.iter_bytes())
+                patience, heard, events = _patience(response), time.monotonic(), 0
                 while not reading.done:
                     data = next(body, None)
                     if data is None:
@@ -61,6 +63,12 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                     batch = reading.feed(data)
                     if batch.chunks:
                         yield batch
+                        heard = time.monotonic()
+                    elif reading.events > events:
+                        events, heard = reading.events, time.monotonic()
+                    elif time.monotonic() - heard > patience:
+                        # Comments keep the transport's own limit from passing.
+                        raise timed_out("idle", model_id=model_id, seconds=patience)
                     if reading.failure is not None:
                         raise reading.failure
                 if reading.done:
@@ -74,6 +82,13 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
         step = exchange.ended(error)
     if exchange.tail.chunks:
         yield exchange.tail
+
+
+def _patience(response: Any) -> float:
+    """How long the transport waits for a read, in seconds."""
+    limits = response.request.extensions.get("timeout") or {}
+    read = limits.get("read")
+    return math.inf if read is None else float(read)
 
 
 def _owner(client: openai.OpenAI) -> str:
