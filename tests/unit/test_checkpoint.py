@@ -91,7 +91,7 @@ def test_a_run_goes_on_inside_the_step_it_was_broken_off_in(colour: Colour, tmp_
             assert server.tokens <= len(split_words(said)) + 1 + 2
             assert generated > 20
 
-    with FakeVLLM(said, faults=[Fault.cut(9000)]) as server:
+    with FakeVLLM(said, faults=[Fault.end(9000)]) as server:
         colour.run(body)
 
 
