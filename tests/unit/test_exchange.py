@@ -103,6 +103,20 @@ def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> Non
     assert cut(state, event(" red")).request.messages == [*MESSAGES, {"role": "assistant", "content": "It is red"}]
 
 
+def test_an_endpoint_that_refuses_the_question_for_token_ids_is_asked_without() -> None:
+    """A gateway may list a vLLM's models and know none of its options."""
+    able = Abilities()
+    able.learn_from_owner("vllm")
+    state = exchange(able, max_tokens=5)
+    assert first(state).request.options["return_token_ids"] is True
+    refusal = error_from_body({"message": "Unrecognized request argument: return_token_ids", "code": 400}, model_id="m")
+    step = state.ended(refusal)
+    assert step is not None
+    assert (step.kind, "return_token_ids" in step.request.options, able.token_ids) == ("fresh", False, False)
+    with pytest.raises(ModelStatusError):
+        state.ended(refusal)
+
+
 def test_tokens_without_text_count_in_a_continuation_too() -> None:
     """Half an emoji has no text; asked to go on without it, a vLLM repeats the whole prompt in its answer."""
     state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=20)

@@ -28,7 +28,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except OSError as exc:
-        sys.exit(f"the output cannot be written: {exc}")
+        sys.exit(f"tframex: {exc}")
 
 
 def _hide_secrets() -> None:

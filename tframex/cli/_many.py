@@ -153,10 +153,10 @@ def register(app: typer.Typer) -> None:
         """
         from tframex import sync
 
+        if "-" in (str(source), str(target)):
+            raise ConfigurationError("batch needs two files: it goes on by what is in them; - is not one")
         with endpoint.open() as model:
             system = sync.MultiCallSystem("batch", model, max_concurrency=max_concurrency or "auto")
-            if "-" in (str(source), str(target)):
-                raise ConfigurationError("batch needs two files: it goes on by what is in them; - is not one")
             terminal.hint = "The same command goes on where it was."
             with terminal.progress() as progress:
                 found = system.run_file(source, target, checkpoint=checkpoint, progress=progress, **sampling.options)

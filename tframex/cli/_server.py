@@ -17,7 +17,7 @@ from tframex.cli._command import command
 from tframex.cli._endpoint import Endpoint, served
 from tframex.cli._terminal import Terminal
 
-__all__ = ["packages", "register"]
+__all__ = ["register"]
 
 _PACKAGES = ("tframex", "openai", "anyio", "aiohttp", "httpx2", "xllamacpp")
 
@@ -85,14 +85,14 @@ def register(app: typer.Typer) -> None:
     @command(app, "version")
     def version_(terminal: Terminal) -> None:
         """Show the versions, for a report."""
-        found = packages()
+        found = _packages()
         if terminal.json:
             terminal.result(found)
         else:
             terminal.write("".join(f"{name} {number}\n" for name, number in found.items()))
 
 
-def packages() -> dict[str, str]:
+def _packages() -> dict[str, str]:
     """Names and versions of the packages that matter for a report."""
     found = {}
     for name in _PACKAGES:

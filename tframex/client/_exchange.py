@@ -161,6 +161,9 @@ class Exchange:
             self._refuse(kind, error)
             # What the user should hear of is the break, not how the attempt to mend it was answered.
             return self._next(self._break or error, 0.0)
+        if kind == "fresh" and self._asked_in_vain(error):
+            self._abilities.token_ids = False
+            return self._send(Step("fresh", self.request), error)
         self._break = error
         if not self._may_retry(error):
             raise self._final(error)
@@ -274,6 +277,17 @@ class Exchange:
         )
         self._begin(step)
         return step
+
+    def _asked_in_vain(self, error: ModelError) -> bool:
+        """Whether the request was refused because of the token ids that we, not the user, asked for: by a gateway, say."""
+        name = "return_token_ids"
+        return (
+            isinstance(error, ModelStatusError)
+            and error.status_code in (400, 422)
+            and name in error.args[0]
+            and name in self._step.request.options
+            and name not in self.request.options
+        )
 
     def _can_use_tokens(self) -> bool:
         # The text endpoint has no reasoning parser: inside a thought it would not find its end.

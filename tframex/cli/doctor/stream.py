@@ -18,6 +18,8 @@ __all__ = ["Stream", "listen"]
 _TOKENS = 128
 # How the lines of an event stream begin.
 _FIELDS = ("data:", ":", "event:", "id:", "retry:")
+# Lines of a body that is none which are read.
+_LINES = 1000
 # What the answer can be had without.
 _OPTIONAL = ("stream_options", "max_tokens", "temperature", "return_token_ids")
 
@@ -56,8 +58,8 @@ class Stream:
 
     @property
     def whole(self) -> bool:
-        """Whether it is known to be complete."""
-        return self.finish_reason is not None and not self.broken and not self.silent
+        """Whether all of it came, or more than was asked for."""
+        return (self.finish_reason is not None or self.endless) and not self.broken and not self.silent
 
     @property
     def gaps(self) -> list[float]:
@@ -125,15 +127,17 @@ async def _listen(target: Target, body: dict[str, Any]) -> Stream:
         with anyio.CancelScope() as scope:
             scope.deadline = anyio.current_time() + target.seconds
             async with target.open(body) as response:
-                lines = response.aiter_lines() if response.status_code == 200 else None
-                first = "" if lines is None else await _first(lines)
-                if lines is None or not first.startswith(_FIELDS):
-                    text = first + await target.text(response) if lines is None else target.clean(first)
-                    found.reply = Reply(response.status_code, response.headers, parsed(text), 0.0)
+                if response.status_code != 200:
+                    found.reply = _reply(response, await target.text(response))
                     return found
-                line: str | None = first
-                while line is not None and not found.over:
-                    if line.startswith("data:") and line[5:].strip() != "[DONE]":
+                lines = response.aiter_lines()
+                line: str | None = await _first(lines)
+                if line is not None and not line.startswith(_FIELDS):
+                    found.reply = _reply(response, target.clean(await _whole(line, lines)))
+                    return found
+                # A server may keep the body open after the end of the answer.
+                while line is not None and line[5:].strip() != "[DONE]" and not found.over:
+                    if line.startswith("data:"):
                         found.take(target.clean(line[5:]), time.perf_counter() - began)
                         scope.deadline = anyio.current_time() + target.seconds
                     line = await anext(lines, None)
@@ -147,9 +151,23 @@ async def _listen(target: Target, body: dict[str, Any]) -> Stream:
     return found
 
 
-async def _first(lines: AsyncIterator[str]) -> str:
+async def _first(lines: AsyncIterator[str]) -> str | None:
     """The first line that is not empty."""
     async for line in lines:
         if line.strip():
             return line
-    return ""
+    return None
+
+
+async def _whole(first: str, lines: AsyncIterator[str]) -> str:
+    """A body that is no event stream, as much of it as tells what it is."""
+    found = [first]
+    async for line in lines:
+        found.append(line)
+        if len(found) > _LINES:
+            break
+    return "\n".join(found)
+
+
+def _reply(response: httpx2.Response, text: str) -> Reply:
+    return Reply(response.status_code, response.headers, parsed(text), 0.0)
