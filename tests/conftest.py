@@ -14,11 +14,11 @@ import pytest
 import tenacity
 
 from tframex import sync
-from tframex.client._exchange import Exchange
+from tframex.exchange._exchange import Exchange
 from tframex.local import LocalServer
 from tframex.model import EndpointCounter
 from tframex.sync._facade import Facade
-from tframex.systems import _calls
+from tframex.systems.many import _calls
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("tframex", deadline=None, derandomize=True, print_blob=True)

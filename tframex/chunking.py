@@ -5,10 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from tframex._boundaries import Boundaries, grapheme_end, grapheme_start
 from tframex._checks import check_count
-from tframex._tally import Tally
 from tframex.errors import ChunkingError, ConfigurationError
+from tframex.text import Boundaries, Tally, grapheme_end, grapheme_start
 from tframex.tokens import TokenCounter, default_counter
 
 __all__ = ["Chunk", "Chunker", "chunk_text"]

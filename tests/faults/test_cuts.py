@@ -12,9 +12,9 @@ import pytest
 import tframex
 from tests.conftest import Colour
 from tframex import sync
-from tframex._concurrency import map_bounded
-from tframex._retry import RetryBudget
+from tframex.exchange._retry import RetryBudget
 from tframex.model import VLLMModel
+from tframex.tasks._closing import map_bounded
 from tframex.testing import Answer, FakeVLLM, Fault
 
 # Thousands of requests: tracing them would take minutes, and shows nothing that the other tests do not.

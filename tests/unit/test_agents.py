@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_written_is_named(colour: Colour, tmp_path: Path) 
 
 
 def test_a_full_disk_is_reported_and_what_was_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tframex._files import PartialFile
+    from tframex.files._partial import PartialFile
 
     with pytest.raises(OutputError, match="No space left") as caught, PartialFile(tmp_path / "a.txt") as file:
         file.write("first")

@@ -9,21 +9,21 @@ import openai
 import pytest
 
 from tests.conftest import USER, Colour
-from tframex._thinking import strip_thinking
-from tframex._wire import decode_chunk, decode_leniently
-from tframex.client._failures import redact, translate
-from tframex.client._reading import Batch
 from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutError
+from tframex.exchange._failures import redact, translate
+from tframex.exchange._reader import Arrival
+from tframex.exchange._wire import decode_chunk, decode_leniently
 from tframex.model import ToolCall, VLLMModel
 from tframex.model._assembly import Assembly
 from tframex.testing import FakeVLLM
+from tframex.text._thinking import strip_thinking
 
 
 def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Assembly, list[Any]]:
     assembly = Assembly("inline")
     deltas: list[Any] = []
     for choice in choices:
-        deltas += assembly.add_all(Batch([decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode())]))
+        deltas += assembly.add_all(Arrival([decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode())]))
     return assembly, deltas
 
 
@@ -50,7 +50,7 @@ def test_tool_calls_are_put_together_from_their_pieces(decode: Any) -> None:
 
 def test_choices_are_those_that_arrived() -> None:
     assembly = Assembly("inline")
-    assembly.add_all(Batch([decode_chunk(b'{"choices":[{"index":1,"delta":{"content":"hi"}}]}')]))
+    assembly.add_all(Arrival([decode_chunk(b'{"choices":[{"index":1,"delta":{"content":"hi"}}]}')]))
     assert [choice.text for choice in assembly.choices()] == ["hi"]
 
 

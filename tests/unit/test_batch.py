@@ -17,7 +17,6 @@ import pytest
 from tests.conftest import Colour
 from tests.soak.batches import kill, run_large
 from tframex import sync
-from tframex._lines import LineFile, count_lines, read_lines
 from tframex.errors import (
     AuthenticationError,
     CheckpointError,
@@ -27,8 +26,10 @@ from tframex.errors import (
     OutputError,
     StreamInterruptedError,
 )
+from tframex.files._lines import LineFile, count_lines, read_lines
 from tframex.model import VLLMModel
-from tframex.systems import MultiCallSystem, Progress, _calls
+from tframex.systems import MultiCallSystem, Progress
+from tframex.systems.many import _calls
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
 
 OFFICIAL = {"method": "POST", "url": "/v1/chat/completions"}
@@ -226,7 +227,7 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
 )
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
-    hold = "import sys, tframex._lines as l; f = l.LineFile(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
+    hold = "import sys, tframex.files._lines as l; f = l.LineFile(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

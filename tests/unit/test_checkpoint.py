@@ -14,9 +14,9 @@ import pytest
 from tests.conftest import Colour
 from tests.soak.kills import kill
 from tframex import sync
-from tframex._checkpoint import Checkpoint, Row, content_key
 from tframex._types import Messages
 from tframex.errors import CheckpointError, ConfigurationError, ModelStatusError, OutputError, StreamInterruptedError
+from tframex.files._journal import Journal, Row, content_key
 from tframex.model import VLLMModel
 from tframex.systems import ChainOfAgents, MapReduceSystem
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
@@ -145,22 +145,22 @@ def test_a_damaged_checkpoint_is_an_error_that_says_so(tmp_path: Path) -> None:
 
 def test_another_version_s_file_and_unreadable_details_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "job"
-    with Checkpoint(path, "job") as checkpoint:
+    with Journal(path, "job") as checkpoint:
         checkpoint.put(Row("a", "k", 0, 1, True, "text", 1, {}))
     database = sqlite3.connect(path)
     database.execute("UPDATE steps SET details = 'torn'")
     database.commit()
-    with Checkpoint(path, "job") as checkpoint, pytest.raises(CheckpointError, match="damaged"):
+    with Journal(path, "job") as checkpoint, pytest.raises(CheckpointError, match="damaged"):
         checkpoint.get("a")
     database.execute("UPDATE meta SET value = 'tframex checkpoint 99' WHERE name = 'format'")
     database.commit()
     database.close()
     with pytest.raises(CheckpointError, match="another version"):
-        Checkpoint(path, "job")
+        Journal(path, "job")
 
 
 def test_a_finished_step_is_not_overwritten_by_an_unfinished_one(tmp_path: Path) -> None:
-    with Checkpoint(tmp_path / "job", "job") as one, Checkpoint(tmp_path / "job", "job") as two:
+    with Journal(tmp_path / "job", "job") as one, Journal(tmp_path / "job", "job") as two:
         one.put(Row("a", "k", 0, 1, False, "be", 1, {}))
         two.put(Row("a", "k", 0, 1, True, "begun", 2, {}))
         one.put(Row("a", "k", 0, 1, False, "beg", 1, {}))
@@ -238,7 +238,7 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     database.execute("CREATE TABLE diary (day TEXT)")
     database.commit()
     with pytest.raises(CheckpointError, match="a database of something else"):
-        Checkpoint(path, "job")
+        Journal(path, "job")
     assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("diary",)]
     database.close()
 
@@ -247,5 +247,5 @@ def test_a_new_checkpoint_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for number in range(20):
             path = tmp_path / str(number)
-            for checkpoint in pool.map(lambda _, path=path: Checkpoint(path, "job"), range(8)):
+            for checkpoint in pool.map(lambda _, path=path: Journal(path, "job"), range(8)):
                 checkpoint.close()

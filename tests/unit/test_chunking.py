@@ -118,7 +118,7 @@ def test_overlap_comes_near_to_what_was_asked_for() -> None:
 def test_text_without_any_space_is_cut_in_linear_time() -> None:
     """Measured in characters that were counted, since time says nothing on a busy machine."""
 
-    class Meter(ByteCounter):
+    class ProgressMeter(ByteCounter):
         read = 0
 
         def count(self, text: str) -> int:
@@ -126,7 +126,7 @@ def test_text_without_any_space_is_cut_in_linear_time() -> None:
             return super().count(text)
 
     def work(length: int) -> int:
-        meter = Meter()
+        meter = ProgressMeter()
         chunk_text("x" * length, 500, counter=meter)
         return meter.read
 
@@ -217,14 +217,14 @@ def test_code_that_is_larger_than_a_chunk_is_cut_between_lines() -> None:
 def test_odd_texts_are_cut_in_linear_time(unit: str) -> None:
     """Measured in characters that were counted, since time says nothing on a busy machine."""
 
-    class Meter(TiktokenCounter):
+    class ProgressMeter(TiktokenCounter):
         read = 0
 
         def count(self, text: str) -> int:
             self.read += len(text)
             return super().count(text)
 
-    meter = Meter()
+    meter = ProgressMeter()
     text = unit * (12_000 // len(unit))
     check(text, 200, 20, meter)
     assert meter.read < 80 * len(text)

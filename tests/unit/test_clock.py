@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 import anyio
 import pytest
 
-from tframex.client._clock import ReadClock, read_clock
+from tframex.exchange._clock import ReadClock, read_clock
 
 
 async def ticks(*pauses: float) -> AsyncGenerator[int, None]:

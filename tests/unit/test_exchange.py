@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import tenacity
 
-from tframex._retry import RetryBudget
-from tframex._wire import Chunk, ChunkChoice, ChunkDelta
-from tframex.client._abilities import Abilities
-from tframex.client._exchange import Exchange, Step
-from tframex.client._failures import error_from_body, stream_cut, timed_out
-from tframex.client._reading import Batch
-from tframex.client._request import ChatRequest
-from tframex.client._splice import Splice, StartedOverError
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
+from tframex.exchange._abilities import Abilities
+from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._failures import error_from_body, stream_cut, timed_out
+from tframex.exchange._reader import Arrival
+from tframex.exchange._request import ChatRequest
+from tframex.exchange._retry import RetryBudget
+from tframex.exchange._splice import Splice, StartedOverError
+from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -46,18 +46,18 @@ def usage(prompt: int, completion: int) -> bytes:
 CUT = stream_cut(model_id="m")
 
 
-def first(state: Exchange) -> Step:
+def first(state: Exchange) -> Attempt:
     step = state.first()
     assert step is not None
     return step
 
 
-def choices(batch: Batch) -> list[Any]:
+def choices(batch: Arrival) -> list[Any]:
     return [chunk.choices[0] for chunk in batch.chunks if isinstance(chunk, Chunk) and chunk.choices]
 
 
-def cut(state: Exchange, data: bytes) -> Step:
-    state.reading.feed(data)
+def cut(state: Exchange, data: bytes) -> Attempt:
+    state.reader.feed(data)
     step = state.ended(stream_cut(model_id="m"))
     assert step is not None
     return step
@@ -80,14 +80,14 @@ def test_white_space_at_the_cut_is_left_out_and_joined_again() -> None:
     state = exchange()
     step = cut(state, event("One \n"))
     assert step.request.messages[-1]["content"] == "One"
-    assert [choice.delta.content for choice in choices(state.reading.feed(event(" \n") + event("\ntwo")))] == ["\ntwo"]
+    assert [choice.delta.content for choice in choices(state.reader.feed(event(" \n") + event("\ntwo")))] == ["\ntwo"]
 
 
 def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None:
     state = exchange()
     step = cut(state, event("\n"))
     assert (step.kind, step.request.messages) == ("fresh", MESSAGES)
-    state.reading.feed(event("\n") + event("One", "stop"))
+    state.reader.feed(event("\n") + event("One", "stop"))
     assert state.ended(None) is None
     assert state.received.text == "\nOne"
 
@@ -127,7 +127,7 @@ def test_tokens_without_text_count_in_a_continuation_too() -> None:
     assert state.received.text == "Hi\u2601"
 
 
-def prompt_of(step: Step) -> list[int]:
+def prompt_of(step: Attempt) -> list[int]:
     assert step.kind == "tokens"
     return list(step.request.prompt or ())
 
@@ -155,7 +155,7 @@ def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
     state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9, response_format=None)
     state.first()
     opening = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "prompt_token_ids": [1, 2]}
-    state.reading.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
+    state.reader.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
     step = cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]) + event("", token_ids=[9]))
     assert (step.kind, step.request.prompt) == ("tokens", (1, 2, 7))
     body = step.request.keywords()["body"]
@@ -200,16 +200,16 @@ def test_an_endpoint_that_starts_over_is_not_asked_to_continue_again() -> None:
     long = "An answer that is long enough to be known again when it is told a second time, word for word."
     state = exchange(able)
     assert cut(state, event(long)).kind == "continue"
-    state.reading.feed(event(long))
-    assert state.reading.failure is not None
+    state.reader.feed(event(long))
+    assert state.reader.failure is not None
     with pytest.raises(StreamInterruptedError) as caught:
-        state.ended(state.reading.failure)
+        state.ended(state.reader.failure)
     assert (caught.value.partial, able.continues) == (long, False)
 
 
 def test_a_reader_that_left_is_not_a_break() -> None:
     state = exchange()
-    state.reading.feed(event("Hello"))
+    state.reader.feed(event("Hello"))
     state.closed = True
     assert state.ended(stream_cut(model_id="m")) is None
 
@@ -242,9 +242,9 @@ def test_a_server_that_dies_after_every_token_is_not_asked_for_ever() -> None:
 def test_json_of_another_shape_is_read_as_far_as_it_is_understood(choice: Any, text: str) -> None:
     state = exchange()
     body = {"choices": [choice], "usage": {"prompt_tokens": None, "completion_tokens": 2.0}, "id": 7}
-    state.reading.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
+    state.reader.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
     assert state.received.text == text
-    assert state.reading.whole
+    assert state.reader.whole
     assert state.received.unspliceable
 
 
@@ -295,7 +295,7 @@ def test_breaks_that_brought_something_cost_no_budget() -> None:
 
 def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
     state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
-    state.reading.feed(event("One") + event(" two"))
+    state.reader.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
     assert [choice.finish_reason for choice in choices(state.tail)] == ["length"]
     assert state.evidence() == ("max_tokens",)
@@ -308,7 +308,7 @@ def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
     for restartable in (True, False):
         state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), restartable=restartable, max_tokens=99)
         state.received.prompt_token_ids = [1]
-        state.reading.feed(
+        state.reader.feed(
             event("One", token_ids=[5]) + event(" two", "stop", token_ids=[6]) + usage(1, 9) + b"data: [DONE]\n\n"
         )
         if restartable:
@@ -322,7 +322,7 @@ def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
 
 def test_more_events_than_tokens_are_no_reason_to_doubt() -> None:
     state = exchange()
-    state.reading.feed(event("O") + event("n") + event("e", "stop") + usage(1, 1))
+    state.reader.feed(event("O") + event("n") + event("e", "stop") + usage(1, 1))
     assert state.ended(None) is None
     assert state.evidence() == ("finish_reason", "usage")
 
@@ -330,7 +330,7 @@ def test_more_events_than_tokens_are_no_reason_to_doubt() -> None:
 def test_usage_adds_up_over_all_requests() -> None:
     state = exchange()
     cut(state, event("One") + event(" two"))
-    state.reading.feed(event(" three", "stop") + usage(12, 1))
+    state.reader.feed(event(" three", "stop") + usage(12, 1))
     assert state.ended(None) is None
     total, estimated = state.usage()
     assert total is not None
@@ -341,17 +341,17 @@ def test_reasoning_is_continued_inside_its_tags() -> None:
     thought = b'data: {"choices":[{"index":0,"delta":{"reasoning":"I think"},"finish_reason":null}]}\n\n'
     state = exchange()
     assert cut(state, thought).request.messages[-1]["content"] == "<think>\nI think"
-    state.reading.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":" so"},"finish_reason":null}]}\n\n')
+    state.reader.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":" so"},"finish_reason":null}]}\n\n')
     step = cut(state, event("\n\nYes"))
     assert step.request.messages[-1]["content"] == "<think>\nI think so</think>\n\nYes"
     assert step.request.options["chat_template_kwargs"] == {"enable_thinking": False}
-    state.reading.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":", it is."},"finish_reason":"stop"}]}\n\n')
+    state.reader.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":", it is."},"finish_reason":"stop"}]}\n\n')
     assert state.received.text == "\n\nYes, it is."
 
 
 def test_what_will_not_pass_is_raised_with_what_arrived() -> None:
     state = exchange()
-    state.reading.feed(event("Hello"))
+    state.reader.feed(event("Hello"))
     with pytest.raises(ModelError, match="not finished within 3 s") as caught:
         state.ended(timed_out("total", model_id="m", seconds=3))
     assert caught.value.partial == "Hello"
@@ -366,7 +366,7 @@ def test_abilities_are_learned_from_what_comes_anyway() -> None:
         assert able.kind == kind
     able = Abilities()
     state = exchange(able)
-    state.reading.feed(b'data: {"choices":[],"system_fingerprint":"vllm-0.8"}\n\n')
+    state.reader.feed(b'data: {"choices":[],"system_fingerprint":"vllm-0.8"}\n\n')
     assert (able.kind, able.token_ids, able.continues) == ("vllm", False, True)
     able.learn_from_owner("openai")
     assert able.kind == "vllm"
@@ -417,11 +417,11 @@ def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: byt
     states = []
     for shortcut in (True, False):
         state = exchange()
-        state.reading.feed(event("first"))
+        state.reader.feed(event("first"))
         if not shortcut:
-            state.reading._plain = -1000
-        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk in state.reading.feed(data).chunks]
-        states.append((chunks, vars(state.received), state.reading.whole))
+            state.reader._plain = -1000
+        chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk in state.reader.feed(data).chunks]
+        states.append((chunks, vars(state.received), state.reader.whole))
     assert states[0] == states[1]
 
 

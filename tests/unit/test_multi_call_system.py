@@ -23,8 +23,8 @@ from tframex.agents import BasicAgent
 from tframex.errors import ConfigurationError, ModelStatusError, OutputError, PartialFailureError, RateLimitError
 from tframex.model import BaseModel, VLLMModel
 from tframex.systems import MultiCallSystem, Progress, Samples, _meter
-from tframex.systems._judging import judged
-from tframex.systems._voting import certainty, last_line, needed
+from tframex.systems.many._judging import judged
+from tframex.systems.many._voting import certainty, last_line, needed
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
 
 CALLS = 1000

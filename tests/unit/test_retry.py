@@ -5,14 +5,6 @@ from __future__ import annotations
 import pytest
 import tenacity
 
-from tframex._retry import (
-    DEFAULT_WAIT,
-    RetryBudget,
-    is_transient,
-    retry_after_seconds,
-    seconds_to_wait,
-    wait_retry_after,
-)
 from tframex.errors import (
     AuthenticationError,
     ModelConnectionError,
@@ -20,6 +12,14 @@ from tframex.errors import (
     ModelTimeoutError,
     RateLimitError,
     ResponseFormatError,
+)
+from tframex.exchange._retry import (
+    DEFAULT_WAIT,
+    RetryBudget,
+    is_transient,
+    retry_after_seconds,
+    seconds_to_wait,
+    wait_retry_after,
 )
 
 

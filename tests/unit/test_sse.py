@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tframex._sse import EventTooLargeError, SSEDecoder
+from tframex.exchange._sse import EventTooLargeError, SSEDecoder
 
 LINES = st.sampled_from(
     [

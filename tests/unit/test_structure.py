@@ -22,25 +22,10 @@ PACKAGE = ROOT / "tframex"
 # Each layer may import only from those above it in this list.
 LAYERS = [
     ["errors", "_types"],
-    [
-        "_checks",
-        "_logging",
-        "_sse",
-        "_wire",
-        "_retry",
-        "_loop",
-        "_concurrency",
-        "_files",
-        "_limit",
-        "_thinking",
-        "_progress",
-        "_checkpoint",
-        "_boundaries",
-    ],
-    ["_lines"],
-    ["tokens"],
-    ["_tally"],
+    ["_checks", "_logging", "files", "tasks", "tokens"],
+    ["text"],
     ["chunking"],
+    ["exchange"],
     ["client"],
     ["local"],
     ["model"],
@@ -77,7 +62,9 @@ def test_a_layer_imports_only_from_those_below_it(path: Path) -> None:
         if parts[0] == "tframex" and parts[1:] != ["__version__"]:
             assert RANK[parts[1]] < RANK[own] or parts[1] == own, f"{own} imports {parts[1]}"
         assert parts[0] != "httpx", "the official client speaks httpx2; httpx is only what a user may inject"
-        assert parts[0] != "openai" or own in ("client", "model", "sync"), "only client and model import openai"
+        assert parts[0] != "openai" or own in ("exchange", "client", "model", "sync"), (
+            "only exchange and client import openai"
+        )
 
 
 def test_sync_names_openai_only_for_type_checkers() -> None:

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tframex.client._watchdog import Watchdog
+from tframex.exchange._watchdog import Watchdog
 
 
 def test_a_socket_that_is_watched_too_long_ends_for_its_reader() -> None:
@@ -34,7 +34,7 @@ def test_a_socket_that_is_no_longer_watched_is_left_alone() -> None:
 
 FORKED = """
 import os, socket, sys, warnings
-from tframex.client._watchdog import Watchdog
+from tframex.exchange._watchdog import Watchdog
 warnings.simplefilter("ignore", DeprecationWarning)  # that other threads are there is the point
 dog = Watchdog(0.05)
 ours, theirs = socket.socketpair()

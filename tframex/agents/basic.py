@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from tframex._concurrency import Closing
 from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta
+from tframex.tasks import Closing
 
 __all__ = ["BasicAgent"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tframex.cli._command import command
-from tframex.cli._endpoint import Endpoint
+from tframex.cli._endpoint import EndpointOptions
 from tframex.cli._options import Sampling, read
 from tframex.cli._terminal import Terminal
 from tframex.errors import ConfigurationError
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
     @command(app)
     def run(
         prompt: Prompt,
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         sampling: Sampling,
         terminal: Terminal,
         system: System = None,
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
     def context(
         file: Annotated[str, typer.Argument(metavar="FILE", help="The text to answer from; - is standard input.")],
         prompt: Prompt,
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         sampling: Sampling,
         terminal: Terminal,
         output: Output = None,

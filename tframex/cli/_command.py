@@ -9,20 +9,20 @@ from typing import Any, TypeVar, get_type_hints
 
 import typer
 
-from tframex.cli._endpoint import Endpoint
+from tframex.cli._endpoint import EndpointOptions
 from tframex.cli._options import Sampling
 from tframex.cli._terminal import Terminal
 
 __all__ = ["command"]
 
 F = TypeVar("F", bound=Callable[..., None])
-_SHARED: tuple[type, ...] = (Endpoint, Sampling, Terminal)
+_SHARED: tuple[type, ...] = (EndpointOptions, Sampling, Terminal)
 
 
 def command(app: typer.Typer, name: str | None = None) -> Callable[[F], F]:
     """Add a function to the commands.
 
-    A parameter of the type `Endpoint`, `Sampling` or `Terminal` stands for the options that are the fields of that
+    A parameter of the type `EndpointOptions`, `Sampling` or `Terminal` stands for the options that are the fields of that
     class. Errors of TFrameX and Ctrl-C end the command with a message and an exit code.
 
     Args:

@@ -12,7 +12,7 @@ import anyio
 import typer
 
 from tframex.cli._command import command
-from tframex.cli._endpoint import LOCAL, Endpoint
+from tframex.cli._endpoint import LOCAL, EndpointOptions
 from tframex.cli._terminal import FAILED, Terminal
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app)
     def doctor(
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         terminal: Terminal,
         timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each sign of life.")] = 15.0,
         concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests to send at once.")] = 8,
@@ -75,7 +75,7 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(FAILED)
 
 
-def _target(endpoint: Endpoint, timeout: float, concurrency: int) -> Target:
+def _target(endpoint: EndpointOptions, timeout: float, concurrency: int) -> Target:
     from tframex.cli.doctor import Target
     from tframex.model._settings import check_api_key, normalize_url
 

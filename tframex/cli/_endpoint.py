@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tframex import sync
     from tframex.model._lookup import Served
 
-__all__ = ["LOCAL", "Endpoint", "served"]
+__all__ = ["LOCAL", "EndpointOptions", "served"]
 
 # Which variable has the key for the URL of another.
 _KEYS = {"API_URL": "API_KEY", "OPENAI_BASE_URL": "OPENAI_API_KEY"}
@@ -28,11 +28,12 @@ LOCAL: dict[str, Any] = {"context_window": 2048, "slots": 2}
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class EndpointOptions:
     """The options that name the endpoint, the same for every command."""
 
     api_url: Annotated[
-        str | None, typer.Option("--api-url", metavar="URL", help="Endpoint URL. [env: API_URL or OPENAI_BASE_URL]")
+        str | None,
+        typer.Option("--api-url", metavar="URL", help="EndpointOptions URL. [env: API_URL or OPENAI_BASE_URL]"),
     ] = None
     api_key: Annotated[
         str | None,

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 import typer
 
-from tframex._progress import Progress
 from tframex.cli._ask import prompt_of
 from tframex.cli._command import command
-from tframex.cli._endpoint import Endpoint
+from tframex.cli._endpoint import EndpointOptions
 from tframex.cli._options import Sampling, read
 from tframex.cli._terminal import Terminal
 from tframex.errors import ConfigurationError
@@ -22,6 +21,7 @@ from tframex.errors import ConfigurationError
 if TYPE_CHECKING:
     from tframex import sync
     from tframex.systems import LongTextResult
+    from tframex.tasks import Progress
 
 __all__ = ["register"]
 
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
     def chain(
         file: Annotated[str, typer.Argument(metavar="FILE", help="The text, of any length; - is standard input.")],
         question: Annotated[str, typer.Argument(help="What to find out, or to do with the text.")],
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         sampling: Sampling,
         terminal: Terminal,
         chunk_size: Annotated[
@@ -58,7 +58,7 @@ def register(app: typer.Typer) -> None:
         It is read chunk by chunk. If it is interrupted, the same command goes on where it was.
         """
         from tframex import sync
-        from tframex._checkpoint import content_key
+        from tframex.files import content_key
 
         if file == question == "-":
             raise ConfigurationError("only one of FILE and QUESTION can be standard input")

@@ -10,7 +10,7 @@ import typer
 
 from tframex.cli._ask import Prompt, as_json, prompt_of
 from tframex.cli._command import command
-from tframex.cli._endpoint import Endpoint
+from tframex.cli._endpoint import EndpointOptions
 from tframex.cli._options import Sampling
 from tframex.cli._terminal import FAILED, PARTLY, Terminal
 from tframex.errors import ConfigurationError
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     def multi(
         prompt: Prompt,
         calls: Annotated[int, typer.Argument(min=1, help="How many answers.")],
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         sampling: Sampling,
         terminal: Terminal,
         output_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where the answers go.")] = Path(
@@ -91,7 +91,7 @@ def register(app: typer.Typer) -> None:
     @command(app)
     def vote(
         prompt: Prompt,
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         sampling: Sampling,
         terminal: Terminal,
         calls: Annotated[int, typer.Option("--calls", "-n", min=1, help="The most answers.")] = 16,
@@ -139,7 +139,7 @@ def register(app: typer.Typer) -> None:
     def batch(
         source: Annotated[Path, typer.Argument(metavar="IN", help="Requests, one JSON value a line.")],
         target: Annotated[Path, typer.Argument(metavar="OUT", help="Results, a line for each.")],
-        endpoint: Endpoint,
+        endpoint: EndpointOptions,
         sampling: Sampling,
         terminal: Terminal,
         checkpoint: Annotated[

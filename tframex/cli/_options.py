@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tframex._files import reported
 from tframex.errors import ConfigurationError
+from tframex.files import reported
 
 __all__ = ["Sampling", "read"]
 

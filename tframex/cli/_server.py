@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tframex.cli._command import command
-from tframex.cli._endpoint import Endpoint, served
+from tframex.cli._endpoint import EndpointOptions, served
 from tframex.cli._terminal import Terminal
 
 __all__ = ["register"]
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @command(app)
-    def models(endpoint: Endpoint, terminal: Terminal) -> None:
+    def models(endpoint: EndpointOptions, terminal: Terminal) -> None:
         """List the models the endpoint serves."""
         if endpoint.local:
             with endpoint.open() as model:

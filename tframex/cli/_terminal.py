@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tframex._progress import Progress, ProgressCallback
 from tframex.errors import CheckpointError, ConfigurationError, ModelError, PartialFailureError, TFrameXError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from tframex.tasks import Progress, ProgressCallback
 
 __all__ = ["FAILED", "INTERRUPTED", "PARTLY", "USAGE", "Terminal"]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tframex.cli._command import command
-from tframex.cli._endpoint import Endpoint
+from tframex.cli._endpoint import EndpointOptions
 from tframex.cli._options import read
 from tframex.cli._terminal import Terminal
 
@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
 
     @command(app)
-    def tokens(file: File, endpoint: Endpoint, terminal: Terminal) -> None:
+    def tokens(file: File, endpoint: EndpointOptions, terminal: Terminal) -> None:
         """Count the tokens of a text.
 
         The endpoint counts them, if there is one that does; else cl100k.

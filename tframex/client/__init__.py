@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tframex.client._clients import AsyncOpenAI, OpenAI
     from tframex.client._streams import APIStreamInterruptedError, AsyncChatStream, ChatStream
-    from tframex.client.clients import AsyncOpenAI, OpenAI
 
 __all__ = ["APIStreamInterruptedError", "AsyncChatStream", "AsyncOpenAI", "ChatStream", "OpenAI"]
 
@@ -16,7 +16,7 @@ def __getattr__(name: str) -> Any:
     # The official client takes over a second to import; models that are only configured do without it.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"tframex.client.{'clients' if name.endswith('OpenAI') else '_streams'}"), name)
+    return getattr(import_module(f"tframex.client.{'_clients' if name.endswith('OpenAI') else '_streams'}"), name)
 
 
 def __dir__() -> list[str]:

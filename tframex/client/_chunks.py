@@ -9,10 +9,8 @@ from typing import Any
 import pydantic
 from openai.types.chat import ChatCompletionChunk
 
-from tframex._wire import Chunk
-from tframex.client._exchange import Exchange
-from tframex.client._reading import Batch
 from tframex.client._template import TextTemplate
+from tframex.exchange import Arrival, Chunk, Exchange
 
 __all__ = ["ChunkMaker"]
 
@@ -42,7 +40,7 @@ class ChunkMaker:
         self._template: TextTemplate | None = None
         self._tries = 3
 
-    def make(self, batch: Batch) -> Iterator[ChatCompletionChunk]:
+    def make(self, batch: Arrival) -> Iterator[ChatCompletionChunk]:
         """The chunks of a batch, each as it is asked for."""
         if batch.joined:
             return map(self._decode, map(self._rewritten, batch.chunks, batch.data))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tframex._retry import RetryBudget
 from tframex._types import ResumeMode
-from tframex.client._abilities import Abilities
+from tframex.exchange import Abilities, RetryBudget
 
 __all__ = ["Learned", "Shared"]
 

@@ -10,14 +10,11 @@ import openai
 from openai import AsyncStream, Stream
 from openai.types.chat import ChatCompletionChunk
 
-from tframex._concurrency import Closing
 from tframex.client._chunks import ChunkMaker
-from tframex.client._drive import Clocks, Endpoint, drive
-from tframex.client._drive_sync import drive_sync
-from tframex.client._exchange import Exchange
-from tframex.client._request import ChatRequest
 from tframex.client._shared import Shared
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, StreamInterruptedError
+from tframex.exchange import ChatRequest, Clocks, Endpoint, Exchange, drive, drive_sync
+from tframex.tasks import Closing
 
 __all__ = ["APIStreamInterruptedError", "AsyncChatStream", "ChatStream"]
 

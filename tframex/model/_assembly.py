@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tframex._types import ReasoningMode
-from tframex._wire import Chunk, ChunkChoice, ChunkDelta
-from tframex.client._reading import Batch
+from tframex.exchange import Arrival, Chunk, ChunkChoice, ChunkDelta
 from tframex.model.completion import Choice, Delta, ToolCall
 
 __all__ = ["Assembly"]
@@ -36,7 +35,7 @@ class Assembly:
         self._mode = reasoning
         self._parts: dict[int, _Parts] = {}
 
-    def add_all(self, batch: Batch) -> Sequence[Delta | str]:
+    def add_all(self, batch: Arrival) -> Sequence[Delta | str]:
         """Take a batch in and return what the reader gets of it; text of the first choice is a bare string."""
         parts = self._parts.get(0)
         if batch.texts is not None and parts is not None and not parts.thinking:

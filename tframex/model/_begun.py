@@ -6,12 +6,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from tframex._concurrency import Closing
 from tframex._logging import get_logger
 from tframex._types import Messages
 from tframex.errors import StreamInterruptedError
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta
+from tframex.tasks import Closing
 
 __all__ = ["Begun", "going_on"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from tframex.client._drive import Endpoint
+from tframex.exchange import Endpoint
 
 __all__ = ["Connection"]
 

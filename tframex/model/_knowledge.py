@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from tframex._retry import is_transient
 from tframex._types import Messages
-from tframex.client._abilities import Abilities
 from tframex.errors import ModelConnectionError, ModelStatusError, ResponseFormatError
+from tframex.exchange import Abilities, is_transient
 from tframex.model._connection import Connection
 from tframex.model._lookup import Lookup, Served
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import openai
 
-from tframex.client._transport import make_http_client
-from tframex.client.clients import OpenAI
+from tframex.client._clients import OpenAI
 from tframex.errors import ConfigurationError
+from tframex.exchange.transport import make_http_client
 
 __all__ = ["asynchronous"]
 

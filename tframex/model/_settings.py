@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tframex._checks import check_count
 from tframex._types import Messages, ReasoningMode, ResumeMode
-from tframex.client._drive import Clocks
 from tframex.errors import ConfigurationError
+from tframex.exchange import Clocks
 
 __all__ = ["Settings", "check_api_key", "check_messages", "display_url", "normalize_url", "read_env"]
 

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tframex._concurrency import Closing
-from tframex._limit import AdaptiveLimit
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
 from tframex.model.completion import Choice, Completion, Delta, Timings
 from tframex.model.counter import EndpointCounter
+from tframex.tasks import AdaptiveLimit, Closing
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -9,18 +9,13 @@ import anyio
 import anyio.to_thread
 
 from tframex._checks import check_count
-from tframex._concurrency import Closing
-from tframex._loop import LoopBound
-from tframex._retry import RetryBudget
 from tframex._types import Messages, ReasoningMode, ResumeMode
-from tframex.client._drive import Endpoint
-from tframex.client._exchange import Exchange
-from tframex.client._request import ChatRequest
 from tframex.errors import ConfigurationError, WrongLoopError
+from tframex.exchange import ChatRequest, Endpoint, Exchange, RetryBudget
 from tframex.model._assembly import Assembly
-from tframex.model._call import Call
 from tframex.model._connection import Connection
 from tframex.model._knowledge import Knowledge
+from tframex.model._model_call import ModelCall
 from tframex.model._settings import (
     Settings,
     check_api_key,
@@ -31,6 +26,7 @@ from tframex.model._settings import (
 )
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta
+from tframex.tasks import Closing, LoopBound
 
 if TYPE_CHECKING:
     import httpx2
@@ -318,7 +314,7 @@ class VLLMModel(BaseModel):
             with anyio.CancelScope(shield=True):
                 await anyio.to_thread.run_sync(self._server.stop)
 
-    def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> Call:
+    def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> ModelCall:
         check_messages(messages)
         options = dict(options)
         settings = self._settings.override(options)
@@ -347,7 +343,7 @@ class VLLMModel(BaseModel):
         )
         # One of several answers that loops must not end the others.
         repeats = settings.max_repeats if options.get("n") in (None, 1) else None
-        return Call(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, repeats)
+        return ModelCall(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, repeats)
 
     async def _connected(self) -> Connection:
         if self._server is not None:
@@ -371,7 +367,7 @@ class VLLMModel(BaseModel):
                 self.context_window = server.context_window
 
     def _connect(self) -> Connection:
-        from tframex.client._transport import make_async_client
+        from tframex.exchange.transport import make_async_client
 
         if self._official is not None:
             make, owned = self._official

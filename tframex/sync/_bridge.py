@@ -19,8 +19,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from tframex._concurrency import Closing
 from tframex.errors import WrongLoopError
+from tframex.tasks import Closing
 
 __all__ = ["iterate", "run"]
 

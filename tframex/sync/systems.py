@@ -15,8 +15,8 @@ from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.agents import BaseAgent
 from tframex.sync.model import BaseModel
 from tframex.systems import BatchResult, BestOf, LongTextPrompts, LongTextResult, ProgressCallback, Samples, Vote
-from tframex.systems._judging import Judge
-from tframex.systems.chain_of_agents import Decision, Order
+from tframex.systems.many._judging import Judge
+from tframex.systems.reading.chain_of_agents import Decision, Order
 from tframex.tokens import TokenCounter
 
 __all__ = ["BaseSystem", "ChainOfAgents", "LongTextSystem", "MapReduceSystem", "MultiCallSystem"]

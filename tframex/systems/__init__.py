@@ -1,16 +1,16 @@
 """Systems: several calls or agents that solve one task together."""
 
-from tframex._progress import Progress, ProgressCallback
 from tframex.systems.base import BaseSystem
-from tframex.systems.batch import BatchResult
-from tframex.systems.chain_of_agents import ChainOfAgents
-from tframex.systems.long_text import LongTextSystem
-from tframex.systems.map_reduce import MapReduceSystem
-from tframex.systems.multi_call_system import MultiCallSystem
-from tframex.systems.prompts import LongTextPrompts
-from tframex.systems.record import LongTextResult, Step
-from tframex.systems.samples import BestOf, Sample, Samples, Vote
-from tframex.systems.sources import Source
+from tframex.systems.many.batch import BatchResult
+from tframex.systems.many.multi_call_system import MultiCallSystem
+from tframex.systems.many.samples import BestOf, Sample, Samples, Vote
+from tframex.systems.reading.chain_of_agents import ChainOfAgents
+from tframex.systems.reading.long_text import LongTextSystem
+from tframex.systems.reading.map_reduce import MapReduceSystem
+from tframex.systems.reading.prompts import LongTextPrompts
+from tframex.systems.reading.record import LongTextResult, Step
+from tframex.systems.reading.sources import Source
+from tframex.tasks import Progress, ProgressCallback
 
 __all__ = [
     "BaseSystem",

@@ -10,18 +10,17 @@ from typing import Any, TypeVar
 import anyio
 import anyio.to_thread
 
-from tframex._checkpoint import Checkpoint, Row, content_key
-from tframex._concurrency import Closing
 from tframex._logging import get_logger
-from tframex._progress import Progress, ProgressCallback
-from tframex._thinking import strip_thinking
 from tframex._types import Messages
 from tframex.errors import ContextLengthError
+from tframex.files import Journal, Row, content_key
 from tframex.model._begun import Begun, going_on
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion, Delta, Timings, Usage
 from tframex.model.counter import EndpointCounter
-from tframex.systems.record import Step
+from tframex.systems.reading.record import Step
+from tframex.tasks import Closing, Progress, ProgressCallback
+from tframex.text import strip_thinking
 
 __all__ = ["Job"]
 
@@ -50,7 +49,7 @@ class Job:
     def __init__(
         self,
         name: str,
-        checkpoint: Checkpoint | None,
+        checkpoint: Journal | None,
         places: anyio.Semaphore,
         progress: ProgressCallback | None,
         meter: EndpointCounter,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from tframex._progress import Progress, ProgressCallback
+from tframex.tasks import Progress, ProgressCallback
 
-__all__ = ["Meter"]
+__all__ = ["ProgressMeter"]
 
 # Seconds between two reports while no call ends.
 _APART = 0.5
 
 
-class Meter:
+class ProgressMeter:
     """The progress of many calls.
 
     Args:

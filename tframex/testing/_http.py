@@ -8,7 +8,7 @@ import struct
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["Connection", "Hangup", "Request"]
+__all__ = ["HTTPConnection", "Hangup", "Request"]
 
 
 class Hangup(Exception):  # noqa: N818 - an event, not an error
@@ -25,7 +25,7 @@ class Request:
         self.body = body
 
 
-class Connection:
+class HTTPConnection:
     """One client's connection; it notices at once when the client leaves."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from tframex.testing._engine import Answer, Engine, RequestError, split_words
-from tframex.testing._http import Connection, Hangup, Request
+from tframex.testing._http import Hangup, HTTPConnection, Request
 from tframex.testing.faults import Fault
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class FakeVLLM:
         self.open_connections += 1
         self.peak_connections = max(self.peak_connections, self.open_connections)
         number = self.connections
-        connection = Connection(reader, writer)
+        connection = HTTPConnection(reader, writer)
         try:
             while (request := await connection.request()) is not None:
                 await self._respond(connection, request, number)
@@ -185,7 +185,7 @@ class FakeVLLM:
             self.open_connections -= 1
             connection.close()
 
-    async def _respond(self, connection: Connection, request: Request, number: int) -> None:
+    async def _respond(self, connection: HTTPConnection, request: Request, number: int) -> None:
         try:
             body = json.loads(request.body) if request.body else {}
         except ValueError:
@@ -236,7 +236,7 @@ class FakeVLLM:
 
     # -- completions ---------------------------------------------------------------------------------------------
 
-    async def _complete(self, connection: Connection, record: Record) -> None:
+    async def _complete(self, connection: HTTPConnection, record: Record) -> None:
         fault = self.faults.pop(0) if self.faults else self._fault_for(record.body) if self._fault_for else None
         if fault is not None and fault.kind in ("refuse", "silence", "status", "body"):
             await self._replace(connection, record, fault)
@@ -269,7 +269,7 @@ class FakeVLLM:
         if record.hung_up is None:
             record.hung_up = time.monotonic()
 
-    async def _replace(self, connection: Connection, record: Record, fault: Fault) -> None:
+    async def _replace(self, connection: HTTPConnection, record: Record, fault: Fault) -> None:
         """Let a fault take the place of the whole answer."""
         if fault.kind == "refuse":
             connection.reset()
@@ -278,14 +278,14 @@ class FakeVLLM:
             await self._until_left(connection, record)
         await connection.respond(fault.status, fault.body, {**self._headers(), **fault.headers})
 
-    async def _until_left(self, connection: Connection, record: Record) -> None:
+    async def _until_left(self, connection: HTTPConnection, record: Record) -> None:
         await connection.left()
         self._hung_up(record)
         raise Hangup
 
     async def _stream(
         self,
-        connection: Connection,
+        connection: HTTPConnection,
         record: Record,
         events: Iterator[tuple[bytes, int]],
         fault: Fault | None,
@@ -323,12 +323,12 @@ class FakeVLLM:
         await asyncio.wait({watcher})
         await connection.end()
 
-    async def _send(self, connection: Connection, data: bytes, fault: Fault | None) -> None:
+    async def _send(self, connection: HTTPConnection, data: bytes, fault: Fault | None) -> None:
         size = fault.size if fault is not None and fault.kind == "split" else len(data)
         for start in range(0, len(data), size or 1):
             await connection.chunk(data[start : start + size])
 
-    async def _misbehave(self, connection: Connection, fault: Fault, watcher: asyncio.Task[None]) -> None:
+    async def _misbehave(self, connection: HTTPConnection, fault: Fault, watcher: asyncio.Task[None]) -> None:
         if fault.kind == "cut":
             # Let what was sent arrive before the reset destroys it.
             await asyncio.sleep(0.01)

@@ -12,10 +12,6 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from tframex._checkpoint import Checkpoint, Row, content_key
-from tframex._lines import LineFile, count_lines, read_lines
-from tframex._progress import ProgressCallback
-from tframex._retry import is_overload
 from tframex.errors import (
     AuthenticationError,
     CheckpointError,
@@ -24,15 +20,18 @@ from tframex.errors import (
     ModelNotFoundError,
     StreamInterruptedError,
 )
+from tframex.exchange import is_overload
+from tframex.files import Journal, LineFile, Row, content_key, count_lines, read_lines
 from tframex.model._begun import Begun
 from tframex.model.base import BaseModel
 from tframex.model.completion import Usage
-from tframex.systems._calls import Calls
-from tframex.systems._meter import Meter
-from tframex.systems.batch import BatchResult, Line
-from tframex.systems.samples import Sample
+from tframex.systems._meter import ProgressMeter
+from tframex.systems.many._calls import Calls
+from tframex.systems.many.batch import BatchLine, BatchResult
+from tframex.systems.many.samples import Sample
+from tframex.tasks import ProgressCallback
 
-__all__ = ["Batch"]
+__all__ = ["BatchRun"]
 
 # Lines that are read ahead of the one whose result is written next. It bounds the memory.
 _AHEAD = 2048
@@ -42,7 +41,7 @@ _APART = 0.1
 _SHARE = 32
 
 
-class Batch:
+class BatchRun:
     """Answers the lines of a file.
 
     Args:
@@ -78,7 +77,7 @@ class Batch:
         self._checkpoint = kept
         self._options = options
         self._begun: dict[str, Row] = {}
-        self._lines: dict[int, Line] = {}
+        self._lines: dict[int, BatchLine] = {}
         """Those that are being answered, by number."""
         self._ready: dict[int, str] = {}
         """Results that wait for those before them."""
@@ -90,7 +89,7 @@ class Batch:
         self._goes_on: bool | None = None
         self._changed = anyio.Event()
 
-    async def run(self, calls_for: Callable[[Meter], Calls], progress: ProgressCallback | None) -> BatchResult:
+    async def run(self, calls_for: Callable[[ProgressMeter], Calls], progress: ProgressCallback | None) -> BatchResult:
         """Answer what no earlier run has answered.
 
         Args:
@@ -106,10 +105,10 @@ class Batch:
         with await anyio.to_thread.run_sync(LineFile, self._target) as output:
             source = read_lines(self._source)
             earlier = await anyio.to_thread.run_sync(self._skip, source)
-            meter = Meter(max(total, earlier), progress, done=earlier)
+            meter = ProgressMeter(max(total, earlier), progress, done=earlier)
             calls = calls_for(meter)
             job = content_key("batch", self._model.model_id, self._options)
-            kept = await anyio.to_thread.run_sync(Checkpoint, self._checkpoint, job)
+            kept = await anyio.to_thread.run_sync(Journal, self._checkpoint, job)
             try:
                 self._begun = await anyio.to_thread.run_sync(lambda: _rows(kept))
                 await self._work(source, calls, output, kept)
@@ -138,10 +137,10 @@ class Batch:
             done += 1
         return done
 
-    def _parsed(self, number: int, raw: str) -> Line:
-        return Line.parse(number, raw, self._model.model_id, self._options)
+    def _parsed(self, number: int, raw: str) -> BatchLine:
+        return BatchLine.parse(number, raw, self._model.model_id, self._options)
 
-    async def _work(self, source: Iterator[tuple[int, str]], calls: Calls, output: LineFile, kept: Checkpoint) -> None:
+    async def _work(self, source: Iterator[tuple[int, str]], calls: Calls, output: LineFile, kept: Journal) -> None:
         failures: list[Exception] = []
         over = anyio.Event()
 
@@ -184,7 +183,7 @@ class Batch:
         if failures:
             raise failures[0]
 
-    async def _answer(self, line: Line, calls: Calls) -> None:
+    async def _answer(self, line: BatchLine, calls: Calls) -> None:
         row = self._begun.pop(str(line.number), None)
         if row is not None:
             self._saved[line.number] = 0
@@ -216,7 +215,7 @@ class Batch:
                 )
             self._finish(line, line.result(sample))
 
-    def _finish(self, line: Line, result: str) -> None:
+    def _finish(self, line: BatchLine, result: str) -> None:
         self._ready[line.number] = result
         if self._order and self._order[0] == line.number:
             self._changed.set()
@@ -248,7 +247,7 @@ class Batch:
                 self._goes_on = False
         return self._goes_on
 
-    async def _save(self, calls: Calls, kept: Checkpoint) -> None:
+    async def _save(self, calls: Calls, kept: Journal) -> None:
         """Bring the checkpoint up to date: what is finished or in flight and not written yet."""
         rows: list[Row] = []
         continues = calls.answered and await self._may_go_on()
@@ -270,7 +269,7 @@ class Batch:
                 del self._saved[number]
 
 
-def _rows(kept: Checkpoint) -> dict[str, Row]:
+def _rows(kept: Journal) -> dict[str, Row]:
     """What an earlier run has left: at most as many as are read ahead."""
     names = islice(kept.names(), 2 * _AHEAD)
     return {name: row for name in names if (row := kept.get(name)) is not None}

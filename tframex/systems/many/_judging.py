@@ -8,11 +8,11 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from tframex._concurrency import map_bounded
-from tframex._thinking import strip_thinking
 from tframex.agents.base import BaseAgent
 from tframex.errors import ConfigurationError, PartialFailureError
-from tframex.systems.samples import BestOf, Sample, Samples
+from tframex.systems.many.samples import BestOf, Sample, Samples
+from tframex.tasks import map_bounded
+from tframex.text import strip_thinking
 
 __all__ = ["Judge", "Score", "best", "judged"]
 

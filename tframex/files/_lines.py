@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tframex._files import make_folder, reported
 from tframex.errors import OutputError
+from tframex.files._partial import make_folder, reported
 
 if sys.platform != "win32":
     import fcntl

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tframex.chunking import Chunk, chunk_text
 from tframex.errors import ContextLengthError
 from tframex.systems._job import Job
-from tframex.systems._run import Run, beginning, user
+from tframex.systems.reading._run import ReadingPlan, beginning, user
 
 __all__ = ["bounded", "halves"]
 
@@ -13,7 +13,7 @@ __all__ = ["bounded", "halves"]
 _SMALLEST = 32
 
 
-async def bounded(run: Run, job: Job, name: str, path: int, notes: str) -> str:
+async def bounded(run: ReadingPlan, job: Job, name: str, path: int, notes: str) -> str:
     """Notes that stay within their share: condensed by the model, and cut if even that is too long."""
     tokens = await _tokens(run, job, f"{name}/notes", notes)
     if tokens <= run.notes:
@@ -26,7 +26,7 @@ async def bounded(run: Run, job: Job, name: str, path: int, notes: str) -> str:
     return _cut(run, shorter, await _tokens(run, job, f"{name}/condensed", shorter), run.notes)
 
 
-def halves(run: Run, chunk: Chunk, error: ContextLengthError) -> list[Chunk]:
+def halves(run: ReadingPlan, chunk: Chunk, error: ContextLengthError) -> list[Chunk]:
     """What to read instead of a part that the endpoint refused, since it counts otherwise than estimated."""
     tokens = run.counter.count(chunk.text)
     if tokens < _SMALLEST:
@@ -39,13 +39,13 @@ def halves(run: Run, chunk: Chunk, error: ContextLengthError) -> list[Chunk]:
     ]
 
 
-async def _tokens(run: Run, job: Job, name: str, notes: str) -> int:
+async def _tokens(run: ReadingPlan, job: Job, name: str, notes: str) -> int:
     """Tokens of notes, as the served model counts them; where they cannot be too many, nobody is asked."""
     size = len(notes.encode("utf-8", "surrogatepass"))
     return size if size <= run.notes else await job.remember(name, lambda: run.worker.counter.measure_text(notes))
 
 
-def _cut(run: Run, notes: str, tokens: int, limit: int) -> str:
+def _cut(run: ReadingPlan, notes: str, tokens: int, limit: int) -> str:
     """As much of the notes as has at most `limit` of their `tokens`."""
     if tokens <= limit:
         return notes

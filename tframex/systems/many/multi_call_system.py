@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tframex._checks import check_count
-from tframex._concurrency import map_bounded
-from tframex._files import make_folder
-from tframex._limit import Limit
-from tframex._progress import ProgressCallback
 from tframex._types import Message, Messages
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.errors import ConfigurationError
+from tframex.files import make_folder
 from tframex.model._settings import check_messages
 from tframex.model.base import BaseModel
-from tframex.systems._batching import Batch
-from tframex.systems._calls import Calls, reason_of
-from tframex.systems._judging import Judge, best, judged
-from tframex.systems._meter import Meter
-from tframex.systems._voting import Ballot
+from tframex.systems._meter import ProgressMeter
 from tframex.systems.base import BaseSystem
-from tframex.systems.batch import BatchResult
-from tframex.systems.samples import BestOf, Sample, Samples, Vote
+from tframex.systems.many._batching import BatchRun
+from tframex.systems.many._calls import Calls, reason_of
+from tframex.systems.many._judging import Judge, best, judged
+from tframex.systems.many._voting import Ballot
+from tframex.systems.many.batch import BatchResult
+from tframex.systems.many.samples import BestOf, Sample, Samples, Vote
+from tframex.tasks import Limit, ProgressCallback, map_bounded
 
 __all__ = ["MultiCallSystem"]
 
@@ -260,7 +258,7 @@ class MultiCallSystem(BaseSystem):
             CheckpointError: The output, or the checkpoint, belongs to another batch.
             ModelError: The server is gone or refuses everything.
         """
-        batch = Batch(self.model, Path(input_path), Path(output_path), checkpoint, options)
+        batch = BatchRun(self.model, Path(input_path), Path(output_path), checkpoint, options)
         return await batch.run(self._metered, progress)
 
     @property
@@ -268,9 +266,9 @@ class MultiCallSystem(BaseSystem):
         return self._own_limit or self.model._shared_limit
 
     def _calls(self, total: int, progress: ProgressCallback | None) -> Calls:
-        return self._metered(Meter(total, progress))
+        return self._metered(ProgressMeter(total, progress))
 
-    def _metered(self, meter: Meter) -> Calls:
+    def _metered(self, meter: ProgressMeter) -> Calls:
         return Calls(self.system_id, self.model, self._limit, meter, warm_prefix=self.warm_prefix)
 
     async def _all(

@@ -22,7 +22,7 @@ from tframex.errors import CheckpointError, ConfigurationError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Checkpoint", "Row", "content_key"]
+__all__ = ["Journal", "Row", "content_key"]
 
 T = TypeVar("T")
 
@@ -85,7 +85,7 @@ def _write_ahead(database: sqlite3.Connection) -> None:
             return
 
 
-class Checkpoint:
+class Journal:
     """The steps of one job. Its methods block for a moment; call them in a thread.
 
     Args:

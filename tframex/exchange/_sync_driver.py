@@ -11,14 +11,12 @@ from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import httpx2
-
-from tframex.client._drive import is_plain
-from tframex.client._exchange import Exchange, Step
-from tframex.client._failures import timed_out, translate
-from tframex.client._reading import Batch
-from tframex.client._watchdog import Watchdog
 from tframex.errors import ModelError
+from tframex.exchange._driver import is_plain
+from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._failures import timed_out, translate
+from tframex.exchange._reader import Arrival
+from tframex.exchange._watchdog import Watchdog
 
 if TYPE_CHECKING:
     import openai
@@ -28,7 +26,7 @@ __all__ = ["drive_sync"]
 _WATCHDOG = Watchdog(1.0)
 
 
-def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any) -> Generator[Batch, None, None]:
+def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any) -> Generator[Arrival, None, None]:
     """The chunks of one answer, as many at once as each network read brought.
 
     Args:
@@ -40,7 +38,9 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
     Raises:
         ModelError: The answer is not whole and could not be made so.
     """
-    step: Step | None = exchange.first()
+    import httpx2  # with the official client, when it is first needed
+
+    step: Attempt | None = exchange.first()
     while step is not None:
         if step.delay:
             time.sleep(step.delay)
@@ -52,7 +52,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
             response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
             opened = None
             try:
-                reading = exchange.reading
+                reading = exchange.reader
                 reading.opened(response.headers)
                 body = iter(response.stream if is_plain(response) else response.iter_bytes())
                 patience, heard, events = _patience(response), time.monotonic(), 0

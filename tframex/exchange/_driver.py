@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx2
 
-from tframex.client._clock import ReadClock, read_clock
-from tframex.client._exchange import Exchange, Step
-from tframex.client._failures import not_json, redact, timed_out, translate
-from tframex.client._reading import Batch
-from tframex.client._request import ChatRequest
 from tframex.errors import ConfigurationError, ModelError
+from tframex.exchange._clock import ReadClock, read_clock
+from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._failures import not_json, redact, timed_out, translate
+from tframex.exchange._reader import Arrival
+from tframex.exchange._request import ChatRequest
 
 if TYPE_CHECKING:
     import openai
@@ -69,7 +68,7 @@ class Clocks:
 
 async def drive(
     exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None
-) -> AsyncGenerator[Batch, None]:
+) -> AsyncGenerator[Arrival, None]:
     """The chunks of one answer, as many at once as each network read brought.
 
     Args:
@@ -83,7 +82,7 @@ async def drive(
     """
     clock = read_clock()
     end = clock.now() + _or_inf(clocks.total)
-    step: Step | None = exchange.first()
+    step: Attempt | None = exchange.first()
     try:
         while step is not None:
             if step.delay:
@@ -98,7 +97,7 @@ async def drive(
                 response, opened = opened, None
                 if response is None:
                     response = await clock.wait(_send(endpoint.client, step.request), deadline)
-                reading = exchange.reading
+                reading = exchange.reader
                 reading.opened(response.headers)
                 async with _Body(response) as body:
                     while not reading.done:
@@ -133,6 +132,8 @@ async def drive(
 
 async def _send(client: openai.AsyncOpenAI, request: ChatRequest) -> Any:
     """Send a request and return the response, an httpx2 or httpx one, with its body unread."""
+    import httpx2  # with the official client, when it is first needed
+
     try:
         return await client.post(cast_to=httpx2.Response, **request.keywords())
     except (TypeError, ValueError) as exc:
@@ -177,7 +178,7 @@ class _Body:
         # also, and above all, when this task has been cancelled.
         with anyio.CancelScope(shield=True):
             await self._response.aclose()
-            # The layers below read each other through generators that nobody closes. Reading on from the closed
+            # The layers below read each other through generators that nobody closes. ResponseReader on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
             with anyio.move_on_after(_DRAIN), suppress(Exception):
                 async for _left in self._body:
@@ -193,7 +194,7 @@ def is_plain(response: Any) -> bool:
 def _timeout(exchange: Exchange, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:
     if over:
         return timed_out("total", model_id=model_id, seconds=clocks.total)
-    if exchange.reading.events:
+    if exchange.reader.events:
         return timed_out("idle", model_id=model_id, seconds=clocks.idle)
     return timed_out("first_token", model_id=model_id, seconds=clocks.first_token)
 

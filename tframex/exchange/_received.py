@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tframex._wire import Chunk, ChunkUsage
+from tframex.exchange._wire import Chunk, ChunkUsage
 
 __all__ = ["Received"]
 

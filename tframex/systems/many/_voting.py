@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import anyio
 
-from tframex._thinking import strip_thinking
 from tframex.errors import ConfigurationError, PartialFailureError
-from tframex.systems.samples import Sample, Samples, Vote
+from tframex.systems.many.samples import Sample, Samples, Vote
+from tframex.text import strip_thinking
 
 __all__ = ["Ballot", "certainty", "last_line", "needed"]
 

@@ -15,20 +15,20 @@ from typing import Literal
 
 import tenacity
 
-from tframex._limit import Limit
 from tframex._logging import get_logger
-from tframex._retry import DEFAULT_WAIT, RetryBudget, is_overload, is_transient, seconds_to_wait
 from tframex._types import ResumeMode
-from tframex._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage
-from tframex.client._abilities import Abilities
-from tframex.client._failures import interrupted, stream_cut, unreadable
-from tframex.client._reading import Batch, Reading
-from tframex.client._received import Received
-from tframex.client._request import ChatRequest
-from tframex.client._splice import Splice, StartedOverError
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
+from tframex.exchange._abilities import Abilities
+from tframex.exchange._failures import interrupted, stream_cut, unreadable
+from tframex.exchange._reader import Arrival, ResponseReader
+from tframex.exchange._received import Received
+from tframex.exchange._request import ChatRequest
+from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget, is_overload, is_transient, seconds_to_wait
+from tframex.exchange._splice import Splice, StartedOverError
+from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage
+from tframex.tasks import Limit
 
-__all__ = ["Exchange", "Step"]
+__all__ = ["Attempt", "Exchange"]
 
 log = get_logger("tframex.client")
 
@@ -38,7 +38,7 @@ _PROGRESS = 8
 
 
 @dataclass(frozen=True)
-class Step:
+class Attempt:
     """What to do next: wait, then send a request, or first ask the endpoint what it is.
 
     Attributes:
@@ -105,22 +105,22 @@ class Exchange:
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
         self._spent: list[ChunkUsage] = []
-        self.tail = Batch(joined=True)
+        self.tail = Arrival(joined=True)
         """Chunks that follow from the end of the answer, not from bytes."""
         self._choices = request.options.get("n") or 1
-        self._step = Step("fresh", request)
-        self._begin(self._step)
+        self._attempt = Attempt("fresh", request)
+        self._begin(self._attempt)
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def first(self) -> Step | None:
+    def first(self) -> Attempt | None:
         """The first request; None if there is nothing left to ask for."""
         if self._break is not None:
             return self._next(self._break, 0.0)
         wanted = self._asks_for_ids and self._resume == "auto"
         if wanted and self._abilities.token_ids and self.request.allows_token_ids:
-            self._begin(Step("fresh", self.request.asking_for_token_ids()))
-        return self._step
+            self._begin(Attempt("fresh", self.request.asking_for_token_ids()))
+        return self._attempt
 
     def begin_with(self, text: str, tokens: int) -> None:
         """Go on from what an earlier run of this request has brought: `text`, in `tokens` events."""
@@ -132,7 +132,7 @@ class Exchange:
 
     # -- its end -------------------------------------------------------------------------------------------------
 
-    def ended(self, error: ModelError | None) -> Step | None:
+    def ended(self, error: ModelError | None) -> Attempt | None:
         """Note that a request has ended, by itself (None) or by a failure, and say what to send next.
 
         Returns:
@@ -143,7 +143,7 @@ class Exchange:
         """
         if self.closed:
             return None
-        reading = self.reading
+        reading = self.reader
         self._handed_out = self._handed_out or reading.events > 0
         if reading.whole and (error is not None or self._usage_agrees()):
             self._budget.success()
@@ -155,7 +155,7 @@ class Exchange:
         self._spend()
         if not error.partial:
             error.partial = self.received.text
-        kind = self._step.kind
+        kind = self._attempt.kind
         if isinstance(error.__cause__, StartedOverError) or (kind in ("tokens", "continue") and _refused(error)):
             log.info("continuation refused", step=kind, model=self._model_id, error=str(error))
             self._refuse(kind, error)
@@ -163,13 +163,13 @@ class Exchange:
             return self._next(self._break or error, 0.0)
         if kind == "fresh" and self._asked_in_vain(error):
             self._abilities.token_ids = False
-            return self._send(Step("fresh", self.request), error)
+            return self._send(Attempt("fresh", self.request), error)
         self._break = error
         if not self._may_retry(error):
             raise self._final(error)
         return self._next(error, seconds_to_wait(self._wait, max(1, self._fruitless), error))
 
-    def probed(self, owner: str) -> Step | None:
+    def probed(self, owner: str) -> Attempt | None:
         """Note who serves the model (an empty string if it did not say), and say what to send."""
         self._abilities.learn_from_owner(owner)
         assert self._break is not None
@@ -195,16 +195,14 @@ class Exchange:
         """What the server sent that shows the answer to be whole."""
         usage = ("usage",) if self.received.usage is not None else ()
         return (
-            ("max_tokens",)
-            if self._inferred
-            else ("finish_reason", *usage, *(("[DONE]",) if self.reading.done else ()))
+            ("max_tokens",) if self._inferred else ("finish_reason", *usage, *(("[DONE]",) if self.reader.done else ()))
         )
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
-    def _begin(self, step: Step) -> None:
-        self._step = step
-        self.reading = Reading(self.received, self._abilities, self._model_id, self._choices)
+    def _begin(self, step: Attempt) -> None:
+        self._attempt = step
+        self.reader = ResponseReader(self.received, self._abilities, self._model_id, self._choices)
         self.received.begin()
         self._start_tokens = self.received.tokens
 
@@ -222,14 +220,14 @@ class Exchange:
         self._fruitless += 1
         return self._budget.failure() and self._fruitless <= self._max_retries
 
-    def _next(self, error: ModelError, delay: float) -> Step | None:
+    def _next(self, error: ModelError, delay: float) -> Attempt | None:
         received = self.received
         if not received.anything:
             self.retries += 1
-            step = self._send(Step("fresh", self._step.request, delay), error)
+            step = self._send(Attempt("fresh", self._attempt.request, delay), error)
             if self._handed_out:
                 # The reader has the opening chunk already.
-                self.reading.splice = Splice("")
+                self.reader.splice = Splice("")
             return step
         received.finish_reasons.clear()
         if self._resume == "auto" and self.request.spliceable and not received.unspliceable and not self._lossy:
@@ -238,10 +236,10 @@ class Exchange:
             if self._can_use_tokens():
                 assert received.prompt_token_ids is not None
                 request = self.request.after_tokens(received.prompt_token_ids, received.token_ids)
-                return self._continue(Step("tokens", request, delay), Splice(""), error)
+                return self._continue(Attempt("tokens", request, delay), Splice(""), error)
             if self._abilities.kind == "unknown" and not self._abilities.probed:
                 self._abilities.probed = True
-                return Step("probe", self.request, delay)
+                return Attempt("probe", self.request, delay)
             message = received.partial_message()
             partial = message.rstrip()
             # An endpoint nobody knows may begin anew in other words, which nothing could tell from a continuation.
@@ -249,24 +247,24 @@ class Exchange:
                 said = "".join(received.reasoning) if received.phase == "reasoning" else received.text
                 splice = Splice(said, message[len(partial) :], verify=True)
                 if not partial:
-                    return self._continue(Step("fresh", self.request, delay), splice, error)
+                    return self._continue(Attempt("fresh", self.request, delay), splice, error)
                 closed = bool(received.reasoning) and received.phase == "content"
                 request = self.request.continuing(partial, received.tokens, closed_thought=closed)
-                return self._continue(Step("continue", request, delay), splice, error)
+                return self._continue(Attempt("continue", request, delay), splice, error)
         if self._restartable and self._resume == "auto" and self.restarts < self._max_retries:
             self.restarts += 1
             self.retries += 1
             self.received = Received()
-            return self._send(Step("fresh", self.request, delay), error)
+            return self._send(Attempt("fresh", self.request, delay), error)
         raise self._final(error)
 
-    def _continue(self, step: Step, splice: Splice, error: ModelError) -> Step:
+    def _continue(self, step: Attempt, splice: Splice, error: ModelError) -> Attempt:
         self.resumes += 1
         self._send(step, error)
-        self.reading.splice = splice
+        self.reader.splice = splice
         return step
 
-    def _send(self, step: Step, error: ModelError) -> Step:
+    def _send(self, step: Attempt, error: ModelError) -> Attempt:
         log.info(
             "sending again",
             step=step.kind,
@@ -285,7 +283,7 @@ class Exchange:
             isinstance(error, ModelStatusError)
             and error.status_code in (400, 422)
             and name in error.args[0]
-            and name in self._step.request.options
+            and name in self._attempt.request.options
             and name not in self.request.options
         )
 
@@ -325,17 +323,17 @@ class Exchange:
     def _usage_agrees(self) -> bool:
         """Whether all tokens that the server counts have arrived, as far as token ids can tell."""
         usage, received = self.received.usage, self.received
-        if usage is None or self.reading.splice is not None or self._choices > 1 or not received.exact_tokens:
+        if usage is None or self.reader.splice is not None or self._choices > 1 or not received.exact_tokens:
             return True
         # One more may be the end of the message.
         return len(received.token_ids) >= usage.completion_tokens - 1
 
     def _what_was_wrong(self) -> ModelError:
-        if not self.reading.is_stream:
-            return unreadable(self.reading.head, model_id=self._model_id)
-        if not self.reading.events and self.reading.head and not _may_be_events(self.reading.head):
-            return unreadable(self.reading.head, model_id=self._model_id)
-        if self.reading.whole and self.received.usage is not None:
+        if not self.reader.is_stream:
+            return unreadable(self.reader.head, model_id=self._model_id)
+        if not self.reader.events and self.reader.head and not _may_be_events(self.reader.head):
+            return unreadable(self.reader.head, model_id=self._model_id)
+        if self.reader.whole and self.received.usage is not None:
             self._lossy = True
             counted, arrived = self.received.usage.completion_tokens, len(self.received.token_ids)
             return stream_cut(model_id=self._model_id, why=f"the server counts {counted} tokens, {arrived} arrived")
@@ -353,7 +351,7 @@ class Exchange:
         return ChunkUsage(len(received.prompt_token_ids or ()), max(0, received.tokens - self._start_tokens))
 
     def _spend(self) -> None:
-        if self.reading.events:
+        if self.reader.events:
             self._spent.append(self.received.usage or self._estimate())
             self.received.usage = None
 

@@ -9,8 +9,8 @@ import httpx2
 import openai
 from anyio.lowlevel import current_token
 
-from tframex._loop import LoopBound
 from tframex.errors import WrongLoopError
+from tframex.tasks import LoopBound
 
 __all__ = ["KEEPALIVE_EXPIRY", "LoopTransport", "make_async_client", "make_http_client"]
 

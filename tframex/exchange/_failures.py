@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tframex._retry import retry_after_seconds
 from tframex.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -26,6 +25,7 @@ from tframex.errors import (
     ResponseFormatError,
     StreamInterruptedError,
 )
+from tframex.exchange._retry import retry_after_seconds
 
 __all__ = [
     "error_from_body",

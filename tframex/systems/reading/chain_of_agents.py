@@ -9,17 +9,17 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from tframex._checks import check_count
-from tframex._concurrency import Closing, map_bounded
 from tframex._logging import get_logger
 from tframex.chunking import Chunk, Chunker
 from tframex.errors import ConfigurationError, ContextLengthError
 from tframex.model.base import BaseModel
 from tframex.systems._job import Job
-from tframex.systems._notes import bounded, halves
-from tframex.systems._run import Run, beginning, user
-from tframex.systems.long_text import LongTextSystem
-from tframex.systems.prompts import LongTextPrompts
-from tframex.systems.record import Step
+from tframex.systems.reading._notes import bounded, halves
+from tframex.systems.reading._run import ReadingPlan, beginning, user
+from tframex.systems.reading.long_text import LongTextSystem
+from tframex.systems.reading.prompts import LongTextPrompts
+from tframex.systems.reading.record import Step
+from tframex.tasks import Closing, map_bounded
 from tframex.tokens import TokenCounter
 
 __all__ = ["ChainOfAgents"]
@@ -110,7 +110,7 @@ class ChainOfAgents(LongTextSystem):
         own = {"order": self.order, "paths": self.paths, "decide": self.decide, "stop_early": self.stop_early}
         return {**super()._settings(), **own}
 
-    async def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
+    async def _work(self, run: ReadingPlan, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
         direct = await job.remember("direct", partial(self._fits_whole, run))
         if direct is not None:
             prompt = self.prompts.direct.format(task=run.task, text=run.text)
@@ -145,7 +145,7 @@ class ChainOfAgents(LongTextSystem):
 
     # -- the whole text at once ----------------------------------------------------------------------------------
 
-    async def _fits_whole(self, run: Run) -> int | None:
+    async def _fits_whole(self, run: ReadingPlan) -> int | None:
         """Tokens of the request that answers directly, or None if the text is too long for it."""
         size, window = self.chunk_size, run.answering.window
         if self.paths > 1:
@@ -167,7 +167,7 @@ class ChainOfAgents(LongTextSystem):
 
     # -- forward: each part as large as the notes leave room for ----------------------------------------------------
 
-    async def _read_on(self, run: Run, job: Job) -> str:
+    async def _read_on(self, run: ReadingPlan, job: Job) -> str:
         chunker = Chunker(run.text, counter=run.counter)
         notes, start, reached, number = "", 0, 0, 0
         while reached < len(run.text):
@@ -194,12 +194,12 @@ class ChainOfAgents(LongTextSystem):
 
     # -- other orders: parts that are cut beforehand --------------------------------------------------------------
 
-    async def _parts(self, run: Run, job: Job) -> list[Chunk]:
+    async def _parts(self, run: ReadingPlan, job: Job) -> list[Chunk]:
         """Parts that fit whatever the notes are, since their full share is left free."""
         spans = await job.remember("plan", partial(self._plan, run))
         return [Chunk(run.text[start:end], start, end, 0) for start, end in spans]
 
-    async def _plan(self, run: Run) -> list[tuple[int, int]]:
+    async def _plan(self, run: ReadingPlan) -> list[tuple[int, int]]:
         chunker = Chunker(run.text, counter=run.counter)
         spans: list[tuple[int, int]] = []
         start = reached = 0
@@ -223,7 +223,7 @@ class ChainOfAgents(LongTextSystem):
             orders.append(shuffled)
         return orders[: self.paths]
 
-    async def _one_path(self, run: Run, job: Job, parts: list[Chunk], order: list[int], path: int) -> Step:
+    async def _one_path(self, run: ReadingPlan, job: Job, parts: list[Chunk], order: list[int], path: int) -> Step:
         notes = await self._read_parts(run, job, parts, order, path)
         async with Closing(self._answer(run, job, notes, path)) as events:
             async for event in events:
@@ -231,7 +231,7 @@ class ChainOfAgents(LongTextSystem):
                     return event
         raise AssertionError("a step ends with itself")
 
-    async def _read_parts(self, run: Run, job: Job, parts: list[Chunk], order: list[int], path: int) -> str:
+    async def _read_parts(self, run: ReadingPlan, job: Job, parts: list[Chunk], order: list[int], path: int) -> str:
         notes = ""
         for number in order:
             notes, enough = await self._read(run, job, f"{path}/{number}", path, notes, parts[number], 0)
@@ -242,7 +242,7 @@ class ChainOfAgents(LongTextSystem):
     # -- one part -------------------------------------------------------------------------------------------------
 
     async def _read(
-        self, run: Run, job: Job, name: str, path: int, notes: str, chunk: Chunk, tokens: int
+        self, run: ReadingPlan, job: Job, name: str, path: int, notes: str, chunk: Chunk, tokens: int
     ) -> tuple[str, bool]:
         """The notes with what a part adds to them, and whether the worker has said that they are enough."""
         try:
@@ -272,22 +272,22 @@ class ChainOfAgents(LongTextSystem):
             return notes, enough
         return await bounded(run, job, name, path, written), enough
 
-    def _asked(self, run: Run, notes: str, chunk: str) -> Any:
+    def _asked(self, run: ReadingPlan, notes: str, chunk: str) -> Any:
         task = run.task + _STOP_EARLY if self.stop_early else run.task
         return user(self.prompts.worker.format(task=task, notes=notes or _NOTHING, chunk=chunk))
 
-    def _answer(self, run: Run, job: Job, notes: str, path: int) -> AsyncGenerator[str | Step, None]:
+    def _answer(self, run: ReadingPlan, job: Job, notes: str, path: int) -> AsyncGenerator[str | Step, None]:
         prompt = self.prompts.manager.format(task=run.task, notes=notes or _NOTHING)
         return self._final(job, f"{path}/answer", "answer", prompt, run, path=path)
 
-    async def _share(self, run: Run, answers: int) -> int | None:
+    async def _share(self, run: ReadingPlan, answers: int) -> int | None:
         """Tokens that each answer may have in the judge's prompt: long ones share what the window leaves."""
         window = run.answering.window
         if window is None:
             return None
         return max(1, int((window - run.answer) * 0.7 / answers / max(self.manager.counter.ratio, 1e-3)))
 
-    def _judged(self, run: Run, answers: list[str], share: int | None) -> str:
+    def _judged(self, run: ReadingPlan, answers: list[str], share: int | None) -> str:
         if share is not None:
             answers = [beginning(answer, share, run.counter) for answer in answers]
         listed = "\n\n".join(f"Answer {number}:\n{answer}" for number, answer in enumerate(answers, start=1))

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tframex._checkpoint import content_key
 from tframex._types import Messages
 from tframex.errors import ConfigurationError, ModelStatusError
+from tframex.files import content_key
 from tframex.model._settings import check_messages
 from tframex.model.completion import Choice, Completion, Usage
-from tframex.systems.samples import Sample
+from tframex.systems.many.samples import Sample
 
-__all__ = ["BatchResult", "Line"]
+__all__ = ["BatchLine", "BatchResult"]
 
 _URL = "/v1/chat/completions"
 
@@ -47,7 +47,7 @@ class BatchResult:
 
 
 @dataclass(frozen=True)
-class Line:
+class BatchLine:
     """One request of a batch.
 
     Attributes:
@@ -69,7 +69,7 @@ class Line:
     problem: str = ""
 
     @classmethod
-    def parse(cls, number: int, raw: str, model_id: str, options: Mapping[str, Any]) -> Line:
+    def parse(cls, number: int, raw: str, model_id: str, options: Mapping[str, Any]) -> BatchLine:
         """A line of the input: `"a prompt"`, `{"prompt": ...}`, `{"messages": ...}` with options beside them, or a request
         of OpenAI's Batch API.
 

@@ -11,24 +11,23 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from tframex._checkpoint import Checkpoint, content_key
 from tframex._checks import check_count
-from tframex._concurrency import Closing, map_bounded
-from tframex._progress import Progress, ProgressCallback
-from tframex._thinking import ThoughtFilter
 from tframex._types import Message
 from tframex.agents.base import check_parts, check_prompt
 from tframex.chunking import check_budget
 from tframex.errors import ChunkingError, ConfigurationError, PartialFailureError, TFrameXError
+from tframex.files import Journal, content_key
 from tframex.model._fit import answer_tokens, fitted
 from tframex.model.base import BaseModel
-from tframex.systems._fitting import Fitting
 from tframex.systems._job import Job
-from tframex.systems._run import NOTES_SHARE, Run, user
 from tframex.systems.base import BaseSystem
-from tframex.systems.prompts import LongTextPrompts
-from tframex.systems.record import LongTextResult, Step
-from tframex.systems.sources import find_sources
+from tframex.systems.reading._fitting import Fitting
+from tframex.systems.reading._run import NOTES_SHARE, ReadingPlan, user
+from tframex.systems.reading.prompts import LongTextPrompts
+from tframex.systems.reading.record import LongTextResult, Step
+from tframex.systems.reading.sources import find_sources
+from tframex.tasks import Closing, Progress, ProgressCallback, map_bounded
+from tframex.text import ThoughtFilter
 from tframex.tokens import TokenCounter, default_counter
 
 __all__ = ["LongTextSystem"]
@@ -265,7 +264,7 @@ class LongTextSystem(BaseSystem):
         file = None
         if checkpoint is not None:
             key = content_key(type(self).__name__, self._settings(), task, text, options)
-            file = await anyio.to_thread.run_sync(Checkpoint, checkpoint, key)
+            file = await anyio.to_thread.run_sync(Journal, checkpoint, key)
         try:
             job = Job(self.system_id, file, places, progress, self.worker.counter)
             run = await self._begin(task, text, job, options)
@@ -293,7 +292,7 @@ class LongTextSystem(BaseSystem):
             context_window=run.reading.window,
         )
 
-    async def _begin(self, task: str, text: str, job: Job, options: dict[str, Any]) -> Run:
+    async def _begin(self, task: str, text: str, job: Job, options: dict[str, Any]) -> ReadingPlan:
         window = await self.worker.window()
         final = await self.manager.window() if self.manager is not self.worker else window
         smallest = min(window or 8192, final or 8192)
@@ -309,7 +308,7 @@ class LongTextSystem(BaseSystem):
         if "max_completion_tokens" not in options:
             manager_options["max_tokens"] = answer
         counter = self._counter or default_counter()
-        return Run(
+        return ReadingPlan(
             task=task,
             text=text,
             worker=self.worker,
@@ -340,7 +339,7 @@ class LongTextSystem(BaseSystem):
         return min(answer, left)
 
     async def _final(
-        self, job: Job, name: str, kind: str, prompt: str, run: Run, **details: Any
+        self, job: Job, name: str, kind: str, prompt: str, run: ReadingPlan, **details: Any
     ) -> AsyncGenerator[str | Step, None]:
         """A step of the manager's, whose answer gets what the window leaves."""
         messages = user(prompt)
@@ -350,13 +349,13 @@ class LongTextSystem(BaseSystem):
             async for event in events:
                 yield event
 
-    async def _final_options(self, messages: list[Message], run: Run) -> dict[str, Any]:
+    async def _final_options(self, messages: list[Message], run: ReadingPlan) -> dict[str, Any]:
         """What fitting has changed of the manager's options."""
         options = await fitted(self.manager, messages, run.manager_options)
         return {name: value for name, value in options.items() if run.manager_options.get(name) != value}
 
     @abstractmethod
-    def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
+    def _work(self, run: ReadingPlan, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
         """Read the text and answer: the answer's text as it comes, then its step."""
 
     def _settings(self) -> dict[str, Any]:

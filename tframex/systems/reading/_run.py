@@ -8,18 +8,18 @@ from typing import Any
 from tframex._types import Message
 from tframex.chunking import chunk_text
 from tframex.model.base import BaseModel
-from tframex.systems._fitting import Fitting
-from tframex.systems.prompts import LongTextPrompts
+from tframex.systems.reading._fitting import Fitting
+from tframex.systems.reading.prompts import LongTextPrompts
 from tframex.tokens import TokenCounter
 
-__all__ = ["NOTES_SHARE", "Run", "beginning", "user"]
+__all__ = ["NOTES_SHARE", "ReadingPlan", "beginning", "user"]
 
 NOTES_SHARE = 8
 """The part of the window that notes take where nobody has said how long they may be."""
 
 
 @dataclass
-class Run:
+class ReadingPlan:
     """What one run works with.
 
     Attributes:

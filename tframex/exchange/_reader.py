@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tframex._sse import EventTooLargeError, SSEDecoder
-from tframex._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
-from tframex.client._abilities import Abilities
-from tframex.client._failures import error_from_body, started_over, unreadable
-from tframex.client._received import Received
-from tframex.client._splice import Splice, StartedOverError
 from tframex.errors import ModelError
+from tframex.exchange._abilities import Abilities
+from tframex.exchange._failures import error_from_body, started_over, unreadable
+from tframex.exchange._received import Received
+from tframex.exchange._splice import Splice, StartedOverError
+from tframex.exchange._sse import EventTooLargeError, SSEDecoder
+from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
 
-__all__ = ["Batch", "Reading"]
+__all__ = ["Arrival", "ResponseReader"]
 
 _HEAD = 300
 # After an event that is more than text, so many are decoded in full before text alone is expected again.
@@ -23,7 +23,7 @@ _OTHERS = 16
 
 
 @dataclass
-class Batch:
+class Arrival:
     """What one network read brought.
 
     Attributes:
@@ -39,7 +39,7 @@ class Batch:
     texts: list[str] | None = None
 
 
-class Reading:
+class ResponseReader:
     """Reads the body of one response.
 
     Args:
@@ -75,7 +75,7 @@ class Reading:
         content_type = headers.get("content-type", "")
         self.is_stream = not content_type.startswith(("text/html", "application/json"))
 
-    def feed(self, data: bytes) -> Batch:
+    def feed(self, data: bytes) -> Arrival:
         """Take bytes of the body and return the chunks that are new to the reader.
 
         What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
@@ -83,7 +83,7 @@ class Reading:
         if len(self.head) < _HEAD:
             self.head += data[: 65536 if not self.is_stream else _HEAD]
         # The hot path of every stream: half a microsecond for each of many events, two for one that comes alone.
-        batch = Batch([], [], self.splice is not None)
+        batch = Arrival([], [], self.splice is not None)
         if not self.is_stream:
             return batch
         try:
@@ -102,7 +102,7 @@ class Reading:
             self.failure.__cause__ = exc
         return batch
 
-    def _take_texts(self, items: list[bytes], batch: Batch) -> list[str] | None:
+    def _take_texts(self, items: list[bytes], batch: Arrival) -> list[str] | None:
         """Take in events that are nothing but text, all at once; None if one of them is something else."""
         try:
             chunks = decode_texts(b"\n".join(items))
@@ -124,7 +124,7 @@ class Reading:
         batch.data += items
         return texts
 
-    def _take_any(self, items: list[bytes], batch: Batch) -> None:
+    def _take_any(self, items: list[bytes], batch: Arrival) -> None:
         """Take in events one by one, until the last of the answer."""
         for item in items:
             if self._plain > 0:
@@ -135,7 +135,7 @@ class Reading:
             if not self._take(item, batch):
                 break
 
-    def _take(self, item: bytes, batch: Batch) -> bool:
+    def _take(self, item: bytes, batch: Arrival) -> bool:
         """Take in one event of whatever kind; False if it was the last."""
         if item.startswith(b"[DONE]"):
             self.done = True

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from tframex._wire import Chunk
+from tframex.exchange._wire import Chunk
 
 __all__ = ["Abilities"]
 

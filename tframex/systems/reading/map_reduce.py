@@ -7,14 +7,14 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from tframex._concurrency import Closing, map_bounded
 from tframex.chunking import Chunk, Chunker
 from tframex.errors import ContextLengthError
 from tframex.systems._job import Job
-from tframex.systems._notes import bounded, halves
-from tframex.systems._run import Run, beginning, user
-from tframex.systems.long_text import LongTextSystem
-from tframex.systems.record import Step
+from tframex.systems.reading._notes import bounded, halves
+from tframex.systems.reading._run import ReadingPlan, beginning, user
+from tframex.systems.reading.long_text import LongTextSystem
+from tframex.systems.reading.record import Step
+from tframex.tasks import Closing, map_bounded
 
 __all__ = ["MapReduceSystem"]
 
@@ -32,7 +32,7 @@ class MapReduceSystem(LongTextSystem):
     The arguments are those of `LongTextSystem`.
     """
 
-    async def _work(self, run: Run, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
+    async def _work(self, run: ReadingPlan, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
         first, parts = await self._parts(run, job)
         job.planned = len(first) + len(parts) + 1
         notes = first + await map_bounded(lambda part: self._read(run, job, *part), parts, self.max_concurrency)
@@ -50,14 +50,14 @@ class MapReduceSystem(LongTextSystem):
             async for event in events:
                 yield event
 
-    async def _parts(self, run: Run, job: Job) -> tuple[list[str], list[tuple[str, Chunk, int]]]:
+    async def _parts(self, run: ReadingPlan, job: Job) -> tuple[list[str], list[tuple[str, Chunk, int]]]:
         """The parts, each with the name of its step and the tokens of its request; and notes that were taken on the way."""
         notes: list[str] = []
         spans = await job.remember("plan", partial(self._plan, run, job, notes))
         parts = [(f"read/{n}", Chunk(run.text[start:end], start, end, 0), 0) for n, (start, end) in enumerate(spans)]
         return notes, parts[len(notes) :]
 
-    async def _plan(self, run: Run, job: Job, notes: list[str]) -> list[tuple[int, int]]:
+    async def _plan(self, run: ReadingPlan, job: Job, notes: list[str]) -> list[tuple[int, int]]:
         chunker = Chunker(run.text, counter=run.counter)
         spans: list[tuple[int, int]] = []
         start = reached = 0
@@ -73,7 +73,7 @@ class MapReduceSystem(LongTextSystem):
             start = chunker.overlap(chunk, overlap) if overlap and reached < len(run.text) else reached
         return spans
 
-    async def _read(self, run: Run, job: Job, name: str, chunk: Chunk, tokens: int) -> str:
+    async def _read(self, run: ReadingPlan, job: Job, name: str, chunk: Chunk, tokens: int) -> str:
         try:
             step = await job.step(
                 name,
@@ -90,7 +90,7 @@ class MapReduceSystem(LongTextSystem):
             return await bounded(run, job, name, 0, _joined([notes for notes in read if notes]))
         return await bounded(run, job, name, 0, step.text)
 
-    async def _collapse(self, run: Run, job: Job, name: str, group: list[str]) -> str:
+    async def _collapse(self, run: ReadingPlan, job: Job, name: str, group: list[str]) -> str:
         if len(group) == 1:
             return group[0]
         messages = self._asked(run, _joined(group))
@@ -107,10 +107,10 @@ class MapReduceSystem(LongTextSystem):
             return beginning(_joined(rest), room, run.counter)
         return await bounded(run, job, name, 0, step.text or group[0])
 
-    def _asked(self, run: Run, chunk: str) -> Any:
+    def _asked(self, run: ReadingPlan, chunk: str) -> Any:
         return user(self.prompts.worker.format(task=run.task, notes=_NOTHING, chunk=chunk))
 
-    async def _fits(self, run: Run, notes: list[str]) -> bool:
+    async def _fits(self, run: ReadingPlan, notes: list[str]) -> bool:
         window = run.answering.window
         messages = user(self.prompts.manager.format(task=run.task, notes=_joined(notes)))
         if window is None:
@@ -119,7 +119,7 @@ class MapReduceSystem(LongTextSystem):
             await self.manager.counter.measure(messages) <= window - run.answer
         )
 
-    async def _sizes(self, run: Run, notes: list[str]) -> list[int]:
+    async def _sizes(self, run: ReadingPlan, notes: list[str]) -> list[int]:
         """How many neighbours are joined in one request each, two of them at least; nothing if all fit the manager's."""
         if len(notes) < 2 or await self._fits(run, notes):
             return []
@@ -134,7 +134,7 @@ class MapReduceSystem(LongTextSystem):
                 groups.append([note])
         return [len(group) for group in groups]
 
-    async def _fits_worker(self, run: Run, group: list[str], window: int | None) -> bool:
+    async def _fits_worker(self, run: ReadingPlan, group: list[str], window: int | None) -> bool:
         if window is None:
             return run.counter.count(_joined(group)) <= max(2 * run.notes, self.chunk_size or 2000)
         messages = self._asked(run, _joined(group))

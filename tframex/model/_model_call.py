@@ -8,21 +8,18 @@ from dataclasses import replace
 
 import anyio
 
-from tframex._concurrency import Closing
-from tframex._wire import ChunkUsage
-from tframex.client._drive import Clocks, drive
-from tframex.client._exchange import Exchange
-from tframex.client._failures import timed_out
 from tframex.errors import ModelError
+from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
 from tframex.model._repetition import RepetitionGuard
 from tframex.model.completion import Completion, Delta, Timings, Usage
+from tframex.tasks import Closing
 
-__all__ = ["Call"]
+__all__ = ["ModelCall"]
 
 
-class Call:
+class ModelCall:
     """Runs one exchange on a connection.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tframex.model.completion import Timings, Usage
-from tframex.systems.sources import Source
+from tframex.systems.reading.sources import Source
 
 __all__ = ["LongTextResult", "Step"]
 

@@ -45,7 +45,7 @@ class Limit:
         self.refusals = 0
         """How many requests the server has refused."""
         self._entered = 0
-        self._line = _Line()
+        self._queue = _Queue()
 
     @property
     def limit(self) -> float:
@@ -55,7 +55,7 @@ class Limit:
     @property
     def in_flight(self) -> int:
         """How many are."""
-        return self._line.in_flight
+        return self._queue.in_flight
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
@@ -64,7 +64,7 @@ class Limit:
         Raises:
             WrongLoopError: Calls of another event loop are in flight.
         """
-        line = self._line_of_this_loop()
+        line = self._queue_of_this_loop()
         await self._enter(line)
         self._entered += 1
         try:
@@ -73,19 +73,19 @@ class Limit:
             line.in_flight -= 1
             self._admit()
 
-    def _line_of_this_loop(self) -> _Line:
+    def _queue_of_this_loop(self) -> _Queue:
         token = current_token()
-        if self._line.token != token:
-            if self._line.in_flight and not self._line.gone():
+        if self._queue.token != token:
+            if self._queue.in_flight and not self._queue.gone():
                 raise WrongLoopError(
                     "calls of another event loop are in flight on this model or system. One object belongs to one loop "
                     "at a time: make one for each loop, or use tframex.sync from threads.",
                     model_id="",
                 )
-            self._line = _Line(token)
-        return self._line
+            self._queue = _Queue(token)
+        return self._queue
 
-    async def _enter(self, line: _Line) -> None:
+    async def _enter(self, line: _Queue) -> None:
         if line.in_flight < self.limit and not line.waiting:
             line.in_flight += 1
             return
@@ -103,7 +103,7 @@ class Limit:
             raise
 
     def _admit(self) -> None:
-        line = self._line
+        line = self._queue
         while line.waiting and line.in_flight < self.limit:
             line.in_flight += 1
             turn = next(iter(line.waiting))
@@ -121,7 +121,7 @@ class Limit:
         return f"{type(self).__name__}({self.in_flight} of {self.limit} in flight)"
 
 
-class _Line:
+class _Queue:
     """Those in flight and those that wait, on one event loop."""
 
     def __init__(self, token: EventLoopToken | None = None) -> None:
@@ -218,7 +218,7 @@ class AdaptiveLimit(Limit):
         if self._round >= 8 and self._smoothed > _QUEUE * self._usual.value + _SLACK:
             self._decrease(_QUEUED)
             self._hold = 0
-        elif self._line.waiting or self.in_flight >= self.limit:
+        elif self._queue.waiting or self.in_flight >= self.limit:
             self._limit = min(self._limit + self._growth(), self.maximum)
 
     def refused(self) -> None:

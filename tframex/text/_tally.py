@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from tframex._boundaries import grapheme_start
+from tframex.text._boundaries import grapheme_start
 from tframex.tokens import TokenCounter
 
 __all__ = ["Tally"]

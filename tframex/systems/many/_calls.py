@@ -10,11 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from tframex._concurrency import Closing
-from tframex._files import PartialFile
-from tframex._limit import Limit, Place
 from tframex._logging import get_logger
-from tframex._retry import DEFAULT_WAIT, is_overload, seconds_to_wait
 from tframex._types import Messages
 from tframex.errors import (
     ConfigurationError,
@@ -24,12 +20,15 @@ from tframex.errors import (
     StreamInterruptedError,
     TFrameXError,
 )
+from tframex.exchange import DEFAULT_WAIT, is_overload, seconds_to_wait
+from tframex.files import PartialFile
 from tframex.model._begun import Begun, can_go_on, going_on
 from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
 from tframex.model.completion import Completion
-from tframex.systems._meter import Meter
-from tframex.systems.samples import Sample, Samples
+from tframex.systems._meter import ProgressMeter
+from tframex.systems.many.samples import Sample, Samples
+from tframex.tasks import Closing, Limit, Place
 
 __all__ = ["Calls", "reason_of"]
 
@@ -53,7 +52,9 @@ class Calls:
             beginning of their prompts in its prefix cache.
     """
 
-    def __init__(self, name: str, model: BaseModel, limit: Limit, meter: Meter, *, warm_prefix: bool = False) -> None:
+    def __init__(
+        self, name: str, model: BaseModel, limit: Limit, meter: ProgressMeter, *, warm_prefix: bool = False
+    ) -> None:
         self.meter = meter
         self._name = name
         self._model = model

@@ -11,8 +11,8 @@ import openai
 from tframex._types import ResumeMode
 from tframex.client._shared import Shared
 from tframex.client._streams import AsyncChatStream, ChatStream
-from tframex.client._transport import KEEPALIVE_EXPIRY, LoopTransport
 from tframex.errors import ConfigurationError
+from tframex.exchange.transport import KEEPALIVE_EXPIRY, LoopTransport
 
 if TYPE_CHECKING:
     from typing_extensions import Self

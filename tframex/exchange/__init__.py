@@ -1,0 +1,89 @@
+"""The engine: one answer over as many requests as it takes."""
+
+from tframex.exchange._abilities import Abilities
+from tframex.exchange._clock import ReadClock, read_clock
+from tframex.exchange._driver import Clocks, Endpoint, drive, is_plain
+from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._failures import (
+    error_from_body,
+    interrupted,
+    not_json,
+    redact,
+    started_over,
+    status_error,
+    stream_cut,
+    timed_out,
+    translate,
+    unreadable,
+)
+from tframex.exchange._reader import Arrival, ResponseReader
+from tframex.exchange._received import Received
+from tframex.exchange._request import ChatRequest
+from tframex.exchange._retry import (
+    DEFAULT_WAIT,
+    RetryBudget,
+    is_overload,
+    is_transient,
+    retry_after_seconds,
+    seconds_to_wait,
+    wait_retry_after,
+)
+from tframex.exchange._splice import Splice, StartedOverError
+from tframex.exchange._sse import EventTooLargeError, SSEDecoder
+from tframex.exchange._sync_driver import drive_sync
+from tframex.exchange._watchdog import Watchdog
+from tframex.exchange._wire import (
+    Chunk,
+    ChunkChoice,
+    ChunkDelta,
+    ChunkUsage,
+    decode_chunk,
+    decode_leniently,
+    decode_texts,
+)
+
+__all__ = [
+    "DEFAULT_WAIT",
+    "Abilities",
+    "Arrival",
+    "Attempt",
+    "ChatRequest",
+    "Chunk",
+    "ChunkChoice",
+    "ChunkDelta",
+    "ChunkUsage",
+    "Clocks",
+    "Endpoint",
+    "EventTooLargeError",
+    "Exchange",
+    "ReadClock",
+    "Received",
+    "ResponseReader",
+    "RetryBudget",
+    "SSEDecoder",
+    "Splice",
+    "StartedOverError",
+    "Watchdog",
+    "decode_chunk",
+    "decode_leniently",
+    "decode_texts",
+    "drive",
+    "drive_sync",
+    "error_from_body",
+    "interrupted",
+    "is_overload",
+    "is_plain",
+    "is_transient",
+    "not_json",
+    "read_clock",
+    "redact",
+    "retry_after_seconds",
+    "seconds_to_wait",
+    "started_over",
+    "status_error",
+    "stream_cut",
+    "timed_out",
+    "translate",
+    "unreadable",
+    "wait_retry_after",
+]

@@ -1,0 +1,1 @@
+"""Systems that make many calls: samples, votes, batches."""

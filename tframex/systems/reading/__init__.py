@@ -1,0 +1,1 @@
+"""Systems that read a text of any length."""
