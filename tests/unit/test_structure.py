@@ -22,6 +22,8 @@ PACKAGE = ROOT / "tframex"
 # Each layer may import only from those above it in this list.
 LAYERS = [
     ["errors", "_types"],
+    ["completion"],
+    ["events"],
     ["_checks", "_logging", "files", "tasks", "tokens"],
     ["text"],
     ["chunking"],

@@ -10,11 +10,11 @@ from typing import Any
 import anyio.to_thread
 
 from tframex._types import Messages
+from tframex.completion import Choice, Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.files import PartialFile
 from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
-from tframex.model.completion import Choice, Completion, Delta
 from tframex.tasks import Closing
 
 __all__ = ["BaseAgent"]

@@ -7,9 +7,9 @@ from typing import Any
 
 from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
+from tframex.completion import Completion, Delta
 from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
-from tframex.model.completion import Completion, Delta
 from tframex.tasks import Closing
 
 __all__ = ["BasicAgent"]

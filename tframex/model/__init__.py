@@ -1,7 +1,7 @@
 """Models: messages in, text out."""
 
+from tframex.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
 from tframex.model.base import BaseModel
-from tframex.model.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
 from tframex.model.counter import EndpointCounter
 from tframex.model.vllm import VLLMModel
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tframex._types import ReasoningMode
+from tframex.completion import Choice, Delta, ToolCall
 from tframex.exchange import Arrival, Chunk, ChunkChoice, ChunkDelta
-from tframex.model.completion import Choice, Delta, ToolCall
 
 __all__ = ["Assembly"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from tframex._logging import get_logger
 from tframex._types import Messages
+from tframex.completion import Completion, Delta
 from tframex.errors import StreamInterruptedError
 from tframex.model.base import BaseModel
-from tframex.model.completion import Completion, Delta
 from tframex.tasks import Closing
 
 __all__ = ["Begun", "going_on"]

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import anyio
 
+from tframex.completion import Completion, Delta, Timings, Usage
 from tframex.errors import ModelError
 from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
 from tframex.model._repetition import RepetitionGuard
-from tframex.model.completion import Completion, Delta, Timings, Usage
 from tframex.tasks import Closing
 
 __all__ = ["ModelCall"]

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tframex._types import Messages
+from tframex.completion import Choice, Completion, Delta, Timings
 from tframex.errors import ConfigurationError
-from tframex.model.completion import Choice, Completion, Delta, Timings
 from tframex.model.counter import EndpointCounter
 from tframex.tasks import AdaptiveLimit, Closing
 

@@ -10,6 +10,7 @@ import anyio.to_thread
 
 from tframex._checks import check_count
 from tframex._types import Messages, ReasoningMode, ResumeMode
+from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.exchange import ChatRequest, Endpoint, Exchange, RetryBudget
 from tframex.model._assembly import Assembly
@@ -25,7 +26,6 @@ from tframex.model._settings import (
     read_env,
 )
 from tframex.model.base import BaseModel
-from tframex.model.completion import Completion, Delta
 from tframex.tasks import Closing, LoopBound
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ import anyio.to_thread
 
 from tframex._logging import get_logger
 from tframex._types import Messages
+from tframex.completion import Completion, Delta, Timings, Usage
 from tframex.errors import ContextLengthError
 from tframex.files import Journal, Row, content_key
 from tframex.model._begun import Begun, going_on
 from tframex.model.base import BaseModel
-from tframex.model.completion import Completion, Delta, Timings, Usage
 from tframex.model.counter import EndpointCounter
 from tframex.systems.reading.record import Step
 from tframex.tasks import Closing, Progress, ProgressCallback

@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from tframex.completion import Usage
 from tframex.errors import (
     AuthenticationError,
     CheckpointError,
@@ -24,7 +25,6 @@ from tframex.exchange import is_overload
 from tframex.files import Journal, LineFile, Row, content_key, count_lines, read_lines
 from tframex.model._begun import Begun
 from tframex.model.base import BaseModel
-from tframex.model.completion import Usage
 from tframex.systems._meter import ProgressMeter
 from tframex.systems.many._calls import Calls
 from tframex.systems.many.batch import BatchLine, BatchResult

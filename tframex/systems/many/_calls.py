@@ -12,6 +12,7 @@ import anyio.to_thread
 
 from tframex._logging import get_logger
 from tframex._types import Messages
+from tframex.completion import Completion
 from tframex.errors import (
     ConfigurationError,
     ContextLengthError,
@@ -25,7 +26,6 @@ from tframex.files import PartialFile
 from tframex.model._begun import Begun, can_go_on, going_on
 from tframex.model._fit import fitted
 from tframex.model.base import BaseModel
-from tframex.model.completion import Completion
 from tframex.systems._meter import ProgressMeter
 from tframex.systems.many.samples import Sample, Samples
 from tframex.tasks import Closing, Limit, Place

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tframex._types import Messages
+from tframex.completion import Choice, Completion, Usage
 from tframex.errors import ConfigurationError, ModelStatusError
 from tframex.files import content_key
 from tframex.model._settings import check_messages
-from tframex.model.completion import Choice, Completion, Usage
 from tframex.systems.many.samples import Sample
 
 __all__ = ["BatchLine", "BatchResult"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
+from tframex.completion import Completion, Usage
 from tframex.errors import PartialFailureError
-from tframex.model.completion import Completion, Usage
 
 __all__ = ["BestOf", "Sample", "Samples", "Vote"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tframex.model.completion import Timings, Usage
+from tframex.completion import Timings, Usage
 from tframex.systems.reading.sources import Source
 
 __all__ = ["LongTextResult", "Step"]
