@@ -12,7 +12,7 @@ from typing import Any
 import trio
 import trio.testing
 
-from tframex.tasks._limit import AdaptiveLimit, Limit, Place
+from tframex.tasks import AdaptiveLimit, Limit, Place
 
 __all__ = ["Outcome", "Server", "in_virtual_time", "share", "throughput"]
 

@@ -252,7 +252,7 @@ def test_the_thread_is_a_daemon_started_at_first_use() -> None:
 
 def test_what_the_class_has_beyond_its_base_is_passed_through() -> None:
     class Extra(ScriptedModel):
-        limit = 7
+        places = 7
 
         async def twice(self, text: str) -> str:
             return text * 2
@@ -262,11 +262,11 @@ def test_what_the_class_has_beyond_its_base_is_passed_through() -> None:
                 yield letter
 
         def plain(self) -> int:
-            return self.limit
+            return self.places
 
     model: Any = blocking(Extra("x"))
     assert model.twice("ab") == "abab"
     assert list(model.letters("ab")) == ["a", "b"]
-    assert (model.plain(), model.limit) == (7, 7)
+    assert (model.plain(), model.places) == (7, 7)
     with pytest.raises(AttributeError, match="_secret"):
         _ = model._secret

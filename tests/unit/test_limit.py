@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from tests.simulated import Server, share, throughput
-from tframex.tasks._limit import AdaptiveLimit, Limit
+from tframex.tasks import AdaptiveLimit, Limit
 
 SERVERS: dict[str, tuple[Callable[[], Server], int, tuple[float, int] | None, tuple[int, ...]]] = {
     "small": (lambda: Server(4), 1000, None, (4,)),

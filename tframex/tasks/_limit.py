@@ -1,4 +1,4 @@
-"""How many calls may be in flight at once: a number, or what the server turns out to take."""
+"""How many calls may be in flight: a fixed number."""
 
 from __future__ import annotations
 
@@ -13,31 +13,18 @@ from anyio.lowlevel import EventLoopToken, current_token
 
 from tframex.errors import WrongLoopError
 
-__all__ = ["AdaptiveLimit", "Limit", "Place"]
-
-_START = 4
-# How far a refusal, and a queue, bring the limit down.
-_REFUSED, _QUEUED = 0.8, 0.9
-# First tokens that take so many times what they usually do have stood in a queue.
-_QUEUE = 2.5
-# Seconds more than that which this process itself may take.
-_SLACK = 0.02
-# Refusals that may be risked: so many at first, and one for so many calls that were taken.
-_BUDGET, _SHARE = 5.0, 0.01
-# How long it stays at what was refused before it tries more, in times of what the way there took.
-_HOLD = 3
-# Rounds between two moments at which the limit is halved, to learn what is usual: a client that comes to a server that is
-# full has never seen it without a queue.
-_DRAIN = 50
-# What is usual is the mean of so many calls, the lowest of so many such means: the server may have become a slower one.
-_ROW, _MEMORY = 16, 32
+__all__ = ["Limit", "Place"]
 
 
 class Limit:
-    """Lets so many calls be in flight at once; the others wait for their turn, in order.
+    """Lets at most `limit` calls be in flight; the others wait for their turn, in order.
+
+    There are two kinds of calls. One of many (a system's) waits as long as `limit` calls are in flight; a single one, whose
+    caller waits for it, only as long as `maximum` are. Both kinds count. A call that is made in a task which holds a place
+    already uses that place, so that it never waits for itself.
 
     Args:
-        maximum: How many; None is no limit.
+        maximum: How many at the most; None is no limit.
     """
 
     def __init__(self, maximum: int | None) -> None:
@@ -59,19 +46,40 @@ class Limit:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
-        """Wait for a place among the calls in flight and hold it.
+        """Wait for a place for one of many calls, and hold it.
 
         Raises:
             WrongLoopError: Calls of another event loop are in flight.
         """
-        line = self._queue_of_this_loop()
-        await self._enter(line)
-        self._entered += 1
+        queue = self._queue_of_this_loop()
+        if queue.in_flight < self.limit and not queue.many:
+            queue.in_flight += 1
+        else:
+            await self._wait(queue, queue.many)
+        place = self._place(queue, holder=anyio.get_current_task().id)
         try:
-            yield Place(self, self._entered)
+            yield place
         finally:
-            line.in_flight -= 1
-            self._admit()
+            place.leave()
+
+    async def enter(self) -> Place:
+        """Wait for a place for a single call; the caller must `leave` it.
+
+        Raises:
+            WrongLoopError: Calls of another event loop are in flight.
+        """
+        queue = self._queue_of_this_loop()
+        if queue.holders and anyio.get_current_task().id in queue.holders:
+            return Place(self, None, self._entered)
+        if queue.in_flight < self.maximum and not queue.single:
+            queue.in_flight += 1
+        else:
+            await self._wait(queue, queue.single)
+        return self._place(queue)
+
+    def _place(self, queue: _Queue, holder: int | None = None) -> Place:
+        self._entered += 1
+        return Place(self, queue, self._entered, holder)
 
     def _queue_of_this_loop(self) -> _Queue:
         token = current_token()
@@ -85,30 +93,26 @@ class Limit:
             self._queue = _Queue(token)
         return self._queue
 
-    async def _enter(self, line: _Queue) -> None:
-        if line.in_flight < self.limit and not line.waiting:
-            line.in_flight += 1
-            return
+    async def _wait(self, queue: _Queue, waiting: dict[anyio.Event, int]) -> None:
         turn = anyio.Event()
-        line.waiting[turn] = None
+        queue.arrived += 1
+        waiting[turn] = queue.arrived
         try:
             await turn.wait()
         except BaseException:
             if turn.is_set():
                 # The place was given away in the moment in which this call was cancelled.
-                line.in_flight -= 1
-                self._admit()
+                self._leave(queue)
             else:
-                del line.waiting[turn]
+                del waiting[turn]
             raise
 
+    def _leave(self, queue: _Queue) -> None:
+        queue.in_flight -= 1
+        self._admit()
+
     def _admit(self) -> None:
-        line = self._queue
-        while line.waiting and line.in_flight < self.limit:
-            line.in_flight += 1
-            turn = next(iter(line.waiting))
-            del line.waiting[turn]
-            turn.set()
+        self._queue.admit(self.limit, self.maximum)
 
     def accepted(self, wait: float, number: int) -> None:
         """Note the first token of call `number`, which waited for it for `wait` seconds."""
@@ -127,8 +131,29 @@ class _Queue:
     def __init__(self, token: EventLoopToken | None = None) -> None:
         self.token = token
         self.in_flight = 0
-        self.waiting: dict[anyio.Event, None] = {}
+        self.arrived = 0
+        self.many: dict[anyio.Event, int] = {}
+        """Those of many calls that wait, and the how many-th to come each was."""
+        self.single: dict[anyio.Event, int] = {}
+        self.holders: dict[int, int] = {}
+        """The tasks that hold places for one of many calls, and how many."""
         self._pid = os.getpid()
+
+    def admit(self, limit: float, maximum: float) -> None:
+        """Give the free places away: to whoever came first of those that may have one."""
+        while True:
+            many = next(iter(self.many.items()), None) if self.in_flight < limit else None
+            single = next(iter(self.single.items()), None) if self.in_flight < maximum else None
+            if many is None and single is None:
+                return
+            if single is None or (many is not None and many[1] < single[1]):
+                turn = next(iter(self.many))
+                del self.many[turn]
+            else:
+                turn = next(iter(self.single))
+                del self.single[turn]
+            self.in_flight += 1
+            turn.set()
 
     def gone(self) -> bool:
         """Whether the loop has ended without a word, or is that of the process this one was forked from."""
@@ -141,14 +166,20 @@ class Place:
 
     Args:
         limit: Where it belongs.
+        queue: The queue it was taken from; None: it is lent by the place that this task holds already.
         number: The how many-th call it is.
+        holder: The task whose calls may use it.
     """
 
-    def __init__(self, limit: Limit, number: int) -> None:
+    def __init__(self, limit: Limit, queue: _Queue | None, number: int, holder: int | None = None) -> None:
         self._limit = limit
+        self._queue = queue
         self._number = number
+        self._holder = holder
         self._sent = anyio.current_time()
         self._answered = False
+        if queue is not None and holder is not None:
+            queue.holders[holder] = queue.holders.get(holder, 0) + 1
 
     def answered(self) -> None:
         """Note that something of the answer has come; only the first time counts."""
@@ -156,137 +187,13 @@ class Place:
             self._answered = True
             self._limit.accepted(anyio.current_time() - self._sent, self._number)
 
-
-class AdaptiveLimit(Limit):
-    """A limit that follows what the server can take.
-
-    Additive increase and multiplicative decrease (Chiu and Jain 1989), as TCP does it. From a cold start every first token
-    makes room for one more call, until the server refuses one (429, 503, no connection) or first tokens come late, which
-    shows that calls stand in its queue. Then the limit comes down by a fifth or a tenth and climbs again, more slowly.
-    What was refused is tried again only now and then, so that about one call in a hundred is refused; where more goes
-    well for a while, the limit grows as from a cold start. Clients that share a server all come down when it is full, the
-    largest by the most, and so end up with about the same share.
-
-    Args:
-        maximum: What it never exceeds; None is no maximum.
-    """
-
-    def __init__(self, maximum: int | None = None) -> None:
-        super().__init__(maximum)
-        self._limit = float(min(_START, self.maximum))
-        self._ceiling = math.inf
-        """What was too much the last time; infinite as long as nothing was."""
-        self._budget = _BUDGET
-        self._usual = _Usual()
-        self._smoothed = 0.0
-        self._drained = 0.0
-        """The limit before it was halved to see how fast first tokens come without a queue; 0 at other times."""
-        self._since_drain = 0
-        self._hold = 0
-        """How many first tokens the limit stays at the ceiling; 0 if that is not known to be refused."""
-        self._round = 0
-        """First tokens since the last decrease, of calls that were sent after it."""
-        self._decreased = 0
-
-    @property
-    def limit(self) -> float:
-        """How many calls may be in flight now."""
-        return int(min(self._limit, self.maximum))
-
-    def accepted(self, wait: float, number: int) -> None:
-        """Note the first token of call `number`, which waited for it for `wait` seconds."""
-        self._budget = min(_BUDGET, self._budget + _SHARE)
-        self._usual.note(wait)
-        # A call that was sent before the last decrease says nothing about the limit of now.
-        if number > self._decreased:
-            self._round += 1
-            self._since_drain += 1
-            if self._drained:
-                if self._round >= max(self._limit, _ROW):
-                    self._limit, self._drained = self._drained, 0.0
-                    self._restart()
-            elif self._since_drain > _DRAIN * self._limit:
-                drained = self._limit
-                self._decrease(0.5)
-                self._drained, self._since_drain = drained, 0
-            else:
-                self._adapt(wait)
-        self._admit()
-
-    def _adapt(self, wait: float) -> None:
-        self._smoothed += (wait - self._smoothed) / min(self._round, max(8, self._limit / 2))
-        if self._round >= 8 and self._smoothed > _QUEUE * self._usual.value + _SLACK:
-            self._decrease(_QUEUED)
-            self._hold = 0
-        elif self._queue.waiting or self.in_flight >= self.limit:
-            self._limit = min(self._limit + self._growth(), self.maximum)
-
-    def refused(self) -> None:
-        """Note a request that the server did not take."""
-        super().refused()
-        if not self.in_flight:
-            # A request that did not wait for a place here.
+    def leave(self) -> None:
+        """Give the place back; only the first time counts."""
+        queue, self._queue = self._queue, None
+        if queue is None:
             return
-        self._budget = max(-_BUDGET, self._budget - 1)
-        # While more calls are in flight than may be, the last decrease is still having its effect.
-        if self.in_flight <= self._limit + 1:
-            self._ceiling = max(1.0, self.in_flight - 1.0)
-            self._decrease(_REFUSED)
-            self._hold = 1
-
-    def _growth(self) -> float:
-        """What one first token adds."""
-        if self._limit > 1.1 * self._ceiling + 1:
-            # It takes more than it did.
-            self._ceiling = math.inf
-        if math.isinf(self._ceiling):
-            return 1.0
-        # About one call for each round of them, however many there are: so the smaller of two clients catches up.
-        step = 1 / self._limit + 1 / 64
-        if self._limit < self._ceiling and self._hold:
-            self._hold = _HOLD * self._round
-            return min(step, self._ceiling - self._limit)
-        return step if self._round >= self._hold and self._budget >= 1 else 0.0
-
-    def _decrease(self, factor: float) -> None:
-        if math.isinf(self._ceiling):
-            self._ceiling = self._limit
-        self._limit = max(1.0, factor * min(self._limit, max(1, self.in_flight)))
-        self._drained = 0.0
-        self._restart()
-
-    def _restart(self) -> None:
-        """Look at nothing but calls that are sent from now on."""
-        self._decreased = self._entered
-        self._usual.restart()
-        self._round = 0
-        self._smoothed = 0.0
-
-
-class _Usual:
-    """What a first token takes where there is no queue: the lowest mean of some calls in a row.
-
-    Single waits differ by the length of the prompt and by what is in the prefix cache.
-    """
-
-    def __init__(self) -> None:
-        self.value = math.inf
-        self._next = math.inf
-        self._means = 0
-        self._sum = 0.0
-        self._count = 0
-
-    def note(self, wait: float) -> None:
-        self._sum += wait
-        self._count += 1
-        if self._count >= _ROW:
-            mean = self._sum / self._count
-            self.value, self._next = min(self.value, mean), min(self._next, mean)
-            self._means += 1
-            self.restart()
-        if self._means == _MEMORY:
-            self.value, self._next, self._means = self._next, math.inf, 0
-
-    def restart(self) -> None:
-        """Begin a new row."""
-        self._sum, self._count = 0.0, 0
+        if self._holder is not None:
+            queue.holders[self._holder] -= 1
+            if not queue.holders[self._holder]:
+                del queue.holders[self._holder]
+        self._limit._leave(queue)
