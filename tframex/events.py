@@ -3,14 +3,21 @@
 Every model, agent and system has `events()`, which yields these; `run`, `stream` and `complete` are derived from it, and so
 are the command line and whatever else looks at a run. The last event of a run that succeeds is `RunFinished`; a run that
 fails raises.
+
+A call of a model emits `CallStarted`, the pieces of its answer, and `RunFinished` with the `Completion`. A run of an agent
+or a system emits the same for each of its steps, with `StepFinished` in place of `RunFinished`, and one `RunFinished` at
+its end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, TypeVar
 
-from tframex.completion import Completion, ToolCall
+import msgspec
+from msgspec.structs import replace
+
+from tframex.completion import Completion, Delta, ToolCall
 
 __all__ = [
     "CallResumed",
@@ -23,11 +30,12 @@ __all__ = [
     "TextPiece",
     "ToolCallPiece",
     "ToolResult",
+    "in_step",
+    "pieces_of",
 ]
 
 
-@dataclass(frozen=True)
-class CallStarted:
+class CallStarted(msgspec.Struct, frozen=True):
     """A model call begins: its first request is about to be sent.
 
     Attributes:
@@ -36,13 +44,12 @@ class CallStarted:
         model_id: The model that is asked.
     """
 
-    step: str
-    kind: str
-    model_id: str
+    step: str = "answer"
+    kind: str = "answer"
+    model_id: str = ""
 
 
-@dataclass(frozen=True)
-class TextPiece:
+class TextPiece(msgspec.Struct, frozen=True):
     """A piece of an answer's text.
 
     Attributes:
@@ -56,8 +63,7 @@ class TextPiece:
     index: int = 0
 
 
-@dataclass(frozen=True)
-class ReasoningPiece:
+class ReasoningPiece(msgspec.Struct, frozen=True):
     """A piece of what the model thinks before it answers, where that is reported separately.
 
     Attributes:
@@ -71,8 +77,7 @@ class ReasoningPiece:
     index: int = 0
 
 
-@dataclass(frozen=True)
-class ToolCallPiece:
+class ToolCallPiece(msgspec.Struct, frozen=True):
     """A piece of a tool call: the first has the id and the name, all have more of the arguments.
 
     Attributes:
@@ -86,8 +91,7 @@ class ToolCallPiece:
     index: int = 0
 
 
-@dataclass(frozen=True)
-class ToolResult:
+class ToolResult(msgspec.Struct, frozen=True):
     """A tool has been run.
 
     Attributes:
@@ -103,8 +107,7 @@ class ToolResult:
     failed: bool = False
 
 
-@dataclass(frozen=True)
-class CallRetried:
+class CallRetried(msgspec.Struct, frozen=True):
     """A request has failed before anything of the answer was kept, and is about to be sent again.
 
     Attributes:
@@ -120,8 +123,7 @@ class CallRetried:
     dropped: int = 0
 
 
-@dataclass(frozen=True)
-class CallResumed:
+class CallResumed(msgspec.Struct, frozen=True):
     """An answer has broken off and is about to be continued where it broke.
 
     Attributes:
@@ -139,8 +141,7 @@ class CallResumed:
     delay: float = 0.0
 
 
-@dataclass(frozen=True)
-class StepFinished:
+class StepFinished(msgspec.Struct, frozen=True):
     """A step of the run is complete.
 
     Attributes:
@@ -155,11 +156,10 @@ class StepFinished:
     kind: str
     completion: Completion | None = None
     from_checkpoint: bool = False
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class RunFinished:
+class RunFinished(msgspec.Struct, frozen=True):
     """The run is over; always the last event.
 
     Attributes:
@@ -181,3 +181,28 @@ Event = (
     | RunFinished
 )
 """Anything a run emits."""
+
+E = TypeVar("E", bound=msgspec.Struct)
+
+
+def in_step(event: E, step: str, kind: str | None = None) -> E:
+    """The same event as part of another step: what a system does with the events of the calls it makes.
+
+    Args:
+        event: Any event but `RunFinished`, which belongs to no step.
+        step: The step.
+        kind: What the step is for; used where the event says so.
+    """
+    if kind is not None and isinstance(event, (CallStarted, StepFinished)):
+        return replace(event, step=step, kind=kind)
+    return replace(event, step=step)
+
+
+def pieces_of(delta: Delta, step: str = "answer") -> Iterator[TextPiece | ReasoningPiece | ToolCallPiece]:
+    """The events that a piece of a model's answer is."""
+    if delta.reasoning:
+        yield ReasoningPiece(delta.reasoning, step, delta.index)
+    if delta.content:
+        yield TextPiece(delta.content, step, delta.index)
+    for call in delta.tool_calls:
+        yield ToolCallPiece(call, step, delta.index)

@@ -204,12 +204,12 @@ class Slow(BaseModel):
 
     def __init__(self) -> None:
         super().__init__("slow")
-        self.events: list[str] = []
+        self.seen: list[str] = []
 
     async def call_stream(self, messages: Messages, **options: Any) -> Any:
-        self.events.append("begin")
+        self.seen.append("begin")
         await anyio.sleep(0.01)
-        self.events.append("first")
+        self.seen.append("first")
         yield "x"
 
 
@@ -217,7 +217,7 @@ def test_the_first_call_may_go_ahead_to_warm_the_prefix_cache() -> None:
     for warm, expected in ((True, ["begin", "first", "begin"]), (False, ["begin", "begin", "begin"])):
         model = Slow()
         anyio.run(MultiCallSystem("m", model, warm_prefix=warm).sample, "x", 4)
-        assert model.events[:3] == expected
+        assert model.seen[:3] == expected
 
 
 def test_calls_wait_for_a_server_that_has_too_much_to_do(no_wait: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -10,11 +11,11 @@ from typing import Any
 import anyio.to_thread
 
 from tframex._types import Messages
-from tframex.completion import Choice, Completion, Delta
+from tframex.completion import Choice, Completion, Timings
 from tframex.errors import ConfigurationError
+from tframex.events import Event, RunFinished, StepFinished, TextPiece
 from tframex.files import PartialFile
-from tframex.model._fit import fitted
-from tframex.model.base import BaseModel
+from tframex.model import BaseModel, CallRecord, record_calls
 from tframex.tasks import Closing
 
 __all__ = ["BaseAgent"]
@@ -23,8 +24,8 @@ __all__ = ["BaseAgent"]
 class BaseAgent(ABC):
     """An actor with one job, done with a model.
 
-    A subclass implements `run`; `stream`, `complete` and `stream_to_file` then give what `run` returns, in one piece. To
-    have the answer stream too, subclass `BasicAgent` and say which messages to send.
+    A subclass implements `run`; `events`, `stream`, `complete` and `stream_to_file` then give what `run` returns, in one
+    piece. To have the answer stream too, subclass `BasicAgent` and say which messages to send.
 
     Args:
         agent_id: A name for logs and errors.
@@ -52,6 +53,29 @@ class BaseAgent(ABC):
             ModelError: The model could not answer.
         """
 
+    async def events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is complete; `stream`, `complete` and `stream_to_file` are derived from it.
+
+        An agent that only has `run` emits a `StepFinished` for each model call it has made, its text in one piece, and
+        `RunFinished`. `RunFinished.result` is the `Completion` that `complete` returns.
+
+        Args:
+            prompt: What to do.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            ModelError: The model could not answer, or not completely.
+        """
+        started = time.perf_counter()
+        with record_calls() as calls:
+            text = await self.run(prompt, **options)
+        for number, completion in enumerate(calls.completions, 1):
+            yield StepFinished(f"call {number}", "call", completion)
+        if text:
+            yield TextPiece(text)
+        yield RunFinished(_summed(text, calls, self.model.model_id, time.perf_counter() - started))
+
     async def stream(self, prompt: str, **options: Any) -> AsyncGenerator[str, None]:
         """The answer to `prompt`, piece by piece.
 
@@ -61,16 +85,18 @@ class BaseAgent(ABC):
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
-            ModelError: The model could not answer, or not wholly.
+            ModelError: The model could not answer, or not completely.
         """
-        async with Closing(self._events(prompt, **options)) as events:
+        async with Closing(self.events(prompt, **options)) as events:
             async for event in events:
                 # With n above 1 there are several answers; text can hold only one.
-                if isinstance(event, Delta) and event.content and event.index == 0:
-                    yield event.content
+                if isinstance(event, TextPiece) and event.index == 0:
+                    yield event.text
 
     async def complete(self, prompt: str, **options: Any) -> Completion:
         """The answer to `prompt` with its usage and how it came about.
+
+        Where an agent makes several calls, `usage` is that of all of them, and so are `retries` and `resumes`.
 
         Args:
             prompt: What to do.
@@ -80,12 +106,12 @@ class BaseAgent(ABC):
             ConfigurationError: The prompt is empty or an option is wrong.
             ModelError: The model could not answer.
         """
-        return Completion((Choice(await self.run(prompt, **options)),), model_id=self.model.model_id)
+        return await self._result(self.events(prompt, **options))
 
     async def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
         """Write the answer to a file as it arrives.
 
-        It grows in `PATH.partial`, and becomes `path` when it is whole; an older file at `path` stays until then. After
+        It grows in `PATH.partial`, and becomes `path` when it is complete; an older file at `path` stays until then. After
         a failure the partial file stays.
 
         Args:
@@ -95,32 +121,64 @@ class BaseAgent(ABC):
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
-            ModelError: The model could not answer, or not wholly.
+            ModelError: The model could not answer, or not completely.
             OutputError: The file cannot be written.
         """
         with PartialFile(path) as file:
-            async with Closing(self._events(prompt, **options)) as events:
+            async with Closing(self.events(prompt, **options)) as events:
                 async for event in events:
-                    if isinstance(event, Completion):
+                    if isinstance(event, RunFinished):
                         # Waiting for the disk must not hold up the other streams of this loop.
                         await anyio.to_thread.run_sync(file.finish)
-                        return event
-                    if event.content and event.index == 0:
-                        file.write(event.content)
-        raise TypeError(f"the events of {type(self).__name__} must end with a Completion")
+                        completion: Completion = event.result
+                        return completion
+                    if isinstance(event, TextPiece) and event.index == 0:
+                        file.write(event.text)
+        raise TypeError(f"the events of {type(self).__name__} must end with RunFinished")
 
-    async def _events(self, prompt: str, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
-        completion = await self.complete(prompt, **options)
-        if completion.text:
-            yield Delta(completion.text)
-        yield completion
+    async def _result(self, events: AsyncGenerator[Event, None]) -> Completion:
+        """What a run that has these events returns."""
+        async with Closing(events) as arriving:
+            async for event in arriving:
+                if isinstance(event, RunFinished):
+                    completion: Completion = event.result
+                    return completion
+        raise TypeError(f"the events of {type(self).__name__} must end with RunFinished")
 
-    async def _stream_and_aggregate(self, messages: Messages, **options: Any) -> str:
-        """Send messages to the model and return the whole text of the answer."""
-        return (await self.model.call(messages, **await fitted(self.model, messages, options))).text
+    async def _stream_and_aggregate(self, prompt: str | Messages, **options: Any) -> str:
+        """Send a prompt, or messages, to the model and return the complete text of the answer.
+
+        Args:
+            prompt: A prompt, which is sent as one message of the user, or the messages.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            ContextLengthError: The prompt does not fit into the context window; nothing was sent.
+            ModelError: The model could not answer.
+        """
+        messages = [{"role": "user", "content": check_prompt(prompt)}] if isinstance(prompt, str) else prompt
+        return (await self.model.call(messages, **await self.model.fit(messages, options))).text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.agent_id!r}, {self.model!r})"
+
+
+def _summed(text: str, calls: CallRecord, model_id: str, seconds: float) -> Completion:
+    """The completion of a run that made these calls; where one of them answered just `text`, it ended as that one did."""
+    completions = calls.completions
+    last = next((completion for completion in reversed(completions) if completion.text == text), None)
+    if last is not None and len(completions) == 1:
+        return last
+    return Completion(
+        choices=(Choice(text),) if last is None else last.choices,
+        model_id=model_id if last is None else last.model_id,
+        usage=calls.usage,
+        timings=Timings(seconds if text else None, seconds),
+        retries=sum(completion.retries for completion in completions),
+        resumes=sum(completion.resumes for completion in completions),
+        evidence=() if last is None else last.evidence,
+    )
 
 
 def check_parts(name: str, value: object, model: object) -> None:

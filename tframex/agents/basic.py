@@ -8,8 +8,8 @@ from typing import Any
 from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.completion import Completion, Delta
-from tframex.model._fit import fitted
-from tframex.model.base import BaseModel
+from tframex.events import Event, RunFinished, StepFinished
+from tframex.model import BaseModel
 from tframex.tasks import Closing
 
 __all__ = ["BasicAgent"]
@@ -18,7 +18,7 @@ __all__ = ["BasicAgent"]
 class BasicAgent(BaseAgent):
     """Sends a prompt and returns the model's answer.
 
-    A subclass that overrides `build_messages` has all of `run`, `stream`, `complete` and `stream_to_file`.
+    A subclass that overrides `build_messages` has all of `run`, `events`, `stream`, `complete` and `stream_to_file`.
 
     Args:
         agent_id: A name for logs and errors.
@@ -35,6 +35,29 @@ class BasicAgent(BaseAgent):
         user: Message = {"role": "user", "content": check_prompt(prompt)}
         return [{"role": "system", "content": self.system_prompt}, user] if self.system_prompt else [user]
 
+    async def events(self, prompt: str, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is complete; `run`, `stream`, `complete` and `stream_to_file` are derived from it.
+
+        `CallStarted`, the pieces of the answer as they arrive, `StepFinished` and `RunFinished`, whose result is the
+        `Completion`. Retries and continuations are events too.
+
+        Args:
+            prompt: What to do.
+            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
+                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            ContextLengthError: The prompt does not fit into the context window; nothing was sent.
+            ModelError: The model could not answer, or not completely.
+        """
+        # A subclass with a `run` of its own has the events of that.
+        own = super().events(prompt, **options) if self._has_own_run else self._answer(prompt, restart, options)
+        async with Closing(own) as events:
+            async for event in events:
+                yield event
+
     async def run(self, prompt: str, **options: Any) -> str:
         """The answer to `prompt`.
 
@@ -47,7 +70,10 @@ class BasicAgent(BaseAgent):
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer.
         """
-        return await self._stream_and_aggregate(self.build_messages(prompt), **options)
+        if self._has_own_run:
+            # It has called this one, and `events` would call it again.
+            return (await self._result(self._answer(prompt, True, options))).text
+        return (await self.complete(prompt, **options)).text
 
     async def complete(self, prompt: str, **options: Any) -> Completion:
         """The answer to `prompt` with its usage and how it came about.
@@ -61,11 +87,24 @@ class BasicAgent(BaseAgent):
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer.
         """
+        return await self._result(self.events(prompt, restart=True, **options))
+
+    @property
+    def _has_own_run(self) -> bool:
+        return type(self).run is not BasicAgent.run
+
+    async def _answer(self, prompt: str, restart: bool, options: dict[str, Any]) -> AsyncGenerator[Event, None]:
         messages = self.build_messages(prompt)
-        return await self.model.call(messages, **await fitted(self.model, messages, options))
+        ready = await self.model.fit(messages, options)
+        async with Closing(self.model.events(messages, restart=restart, **ready)) as events:
+            async for event in events:
+                if isinstance(event, RunFinished):
+                    yield StepFinished("answer", "answer", event.result)
+                yield event
 
     async def _events(self, prompt: str, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
+        # Old name, until the command line uses the new one.
         messages = self.build_messages(prompt)
-        async with Closing(self.model.stream(messages, **await fitted(self.model, messages, options))) as events:
+        async with Closing(self.model.stream(messages, **await self.model.fit(messages, options))) as events:
             async for event in events:
                 yield event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tframex._types import Message
 from tframex.agents.base import check_prompt
 from tframex.agents.basic import BasicAgent
-from tframex.model.base import BaseModel
+from tframex.model import BaseModel
 
 __all__ = ["ContextAgent"]
 

@@ -1,8 +1,26 @@
 """Models: messages in, text out."""
 
 from tframex.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
+from tframex.model._call_record import CallRecord, record_calls, total_usage
+from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
 from tframex.model.base import BaseModel
 from tframex.model.counter import EndpointCounter
 from tframex.model.vllm import VLLMModel
 
-__all__ = ["BaseModel", "Choice", "Completion", "Delta", "EndpointCounter", "Timings", "ToolCall", "Usage", "VLLMModel"]
+__all__ = [
+    "BaseModel",
+    "CallRecord",
+    "Choice",
+    "Completion",
+    "Delta",
+    "EndpointCounter",
+    "PartialAnswer",
+    "Timings",
+    "ToolCall",
+    "Usage",
+    "VLLMModel",
+    "can_continue",
+    "record_calls",
+    "stream_from",
+    "total_usage",
+]

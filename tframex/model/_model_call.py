@@ -14,7 +14,7 @@ from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
 from tframex.model._repetition import RepetitionGuard
-from tframex.tasks import Closing
+from tframex.tasks import Closing, Limit, Place
 
 __all__ = ["ModelCall"]
 
@@ -27,6 +27,7 @@ class ModelCall:
         assembly: Collects the answer.
         clocks: Time limits.
         model_id: For the completion.
+        limit: Where it waits for its place among the calls in flight.
         max_repeats: How many copies of a passage in a row end the answer, or None.
     """
 
@@ -36,12 +37,14 @@ class ModelCall:
         assembly: Assembly,
         clocks: Clocks,
         model_id: str,
+        limit: Limit,
         max_repeats: int | None = None,
     ) -> None:
         self._exchange = exchange
         self._assembly = assembly
         self._clocks = clocks
         self._model_id = model_id
+        self._limit = limit
         self._max_repeats = max_repeats
         self._started = time.perf_counter()
         self._first: float | None = None
@@ -58,7 +61,7 @@ class ModelCall:
         restarts = 0
         guards = self._guards()
         try:
-            clocks = await self._wait_for_place(connection)
+            place, clocks = await self._wait_for_place()
         except TimeoutError as exc:
             raise timed_out("total", model_id=self._model_id, seconds=self._clocks.total) from exc
         try:
@@ -79,7 +82,7 @@ class ModelCall:
             error.partial = assembly.text
             raise
         finally:
-            connection.leave()
+            place.leave()
 
     def _guards(self) -> tuple[RepetitionGuard, RepetitionGuard] | None:
         """One for the text and one for separate reasoning."""
@@ -97,15 +100,14 @@ class ModelCall:
                     return True
         return False
 
-    async def _wait_for_place(self, connection: Connection) -> Clocks:
+    async def _wait_for_place(self) -> tuple[Place, Clocks]:
         """Take a place among the calls in flight; waiting for it is part of the total time."""
         total = self._clocks.total
         if total is None:
-            await connection.enter()
-            return self._clocks
+            return await self._limit.enter(), self._clocks
         with anyio.fail_after(total - (time.perf_counter() - self._started)):
-            await connection.enter()
-        return replace(self._clocks, total=max(0.0, total - (time.perf_counter() - self._started)))
+            place = await self._limit.enter()
+        return place, replace(self._clocks, total=max(0.0, total - (time.perf_counter() - self._started)))
 
     def completion(self) -> Completion:
         """The whole answer; only after `batches` has ended."""

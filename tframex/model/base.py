@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tframex._types import Messages
 from tframex.completion import Choice, Completion, Delta, Timings
 from tframex.errors import ConfigurationError
+from tframex.events import CallStarted, Event, RunFinished, pieces_of
+from tframex.model._call_record import note_call
+from tframex.model._fit import answer_tokens, fitted
 from tframex.model.counter import EndpointCounter
 from tframex.tasks import AdaptiveLimit, Closing
 
@@ -24,7 +27,8 @@ class BaseModel(ABC):
     """A language model: messages in, text out.
 
     A subclass implements `call_stream`; everything else follows from it. Override `stream` as well if your model knows
-    more than text: why it stopped, what it used.
+    more than text: why it stopped, what it used. Override `count_tokens`, `window`, `continues` and `stream_after` for a
+    model that counts, has a window, or can continue a partial answer.
 
     Args:
         model_id: A name for logs and errors.
@@ -33,7 +37,7 @@ class BaseModel(ABC):
         model_id: The name.
         context_window: Tokens that prompt and answer may have together, or None if unknown.
         default_max_tokens: Tokens an answer may have unless a call says otherwise, or None for the endpoint's own limit.
-        max_concurrency: Calls in flight at once, or None for no limit.
+        max_concurrency: The most calls that may be in flight concurrently, or None for no limit.
     """
 
     context_window: int | None = None
@@ -56,8 +60,33 @@ class BaseModel(ABC):
             **options: Whatever the model understands.
         """
 
+    async def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is complete: `CallStarted`, its pieces as they arrive, `RunFinished` at the end.
+
+        Retries and continuations are events too, where the model reports them. `RunFinished.result` is the `Completion`.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
+                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+            **options: Whatever the model understands.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be received, or not completely.
+        """
+        yield CallStarted(model_id=self.model_id)
+        async with Closing(self.stream(messages, **options)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    yield RunFinished(piece)
+                    return
+                for event in pieces_of(piece):
+                    yield event
+        raise TypeError(f"{type(self).__name__}.stream() must end with a Completion")
+
     async def stream(self, messages: Messages, **options: Any) -> AsyncIterator[Delta | Completion]:
-        """The answer piece by piece, then the whole `Completion` as the last item."""
+        """The answer piece by piece, then the complete `Completion` as the last item."""
         started = time.perf_counter()
         first: float | None = None
         text: list[str] = []
@@ -66,18 +95,21 @@ class BaseModel(ABC):
                 first = first or time.perf_counter() - started
                 text.append(piece)
                 yield Delta(piece)
-        yield Completion(
+        completion = Completion(
             choices=(Choice("".join(text)),),
             model_id=self.model_id,
             timings=Timings(first, time.perf_counter() - started),
         )
+        note_call(completion)
+        yield completion
 
     async def call(self, messages: Messages, **options: Any) -> Completion:
-        """The whole answer."""
-        async with Closing(self.stream(messages, **options)) as events:
-            async for event in events:
-                if isinstance(event, Completion):
-                    return event
+        """The complete answer."""
+        async with Closing(self.stream(messages, **options)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    note_call(piece)
+                    return piece
         raise TypeError(f"{type(self).__name__}.stream() must end with a Completion")
 
     @property
@@ -88,32 +120,100 @@ class BaseModel(ABC):
         return self._counter
 
     @property
-    def _shared_limit(self) -> AdaptiveLimit:
-        """How many calls all systems together have in flight on this model, as found out while they run."""
+    def limit(self) -> AdaptiveLimit:
+        """The calls in flight: of all systems that use this model, and (for a `VLLMModel`) every other call.
+
+        Systems make as many calls as the server turns out to take. Other calls only wait when `max_concurrency` are in
+        flight, which holds for all of them together. A call made in a task that holds a place uses that place.
+        """
         if self._limit is None:
             self._limit = AdaptiveLimit(self.max_concurrency)
         return self._limit
+
+    # -- Counting, window and continuing. A model that overrides these has what systems do with them: no prompt exceeds the
+    # -- window, and a run with a checkpoint resumes inside an answer.
 
     async def window(self) -> int | None:
         """Tokens that prompt and answer may have together, as far as it can be found out; None if it cannot."""
         return self.context_window
 
-    def _note_window(self, window: int) -> None:  # noqa: B027 - most models know theirs
-        """Learn the window from the refusal of a prompt that was too long."""
+    def note_window(self, window: int) -> None:  # noqa: B027 - most models know theirs
+        """Learn the window from the refusal of a prompt that was too long.
 
-    async def _count_tokens(self, what: str | Messages) -> int | None:
-        """Tokens of a text or a conversation, counted by whoever serves the model; None if nobody does."""
+        Args:
+            window: Tokens that prompt and answer may have together.
+        """
+
+    async def count_tokens(self, what: str | Messages) -> int | None:
+        """Tokens of a text or a conversation, counted by whoever serves the model; None if they cannot be counted.
+
+        Args:
+            what: A text, or a conversation with what the chat template adds to it.
+
+        Raises:
+            ModelError: The endpoint could not be asked now.
+        """
         return None
 
-    async def _continues(self, options: dict[str, Any]) -> bool:
-        """Whether `_stream_after` can go on after a partial answer to a request with these options."""
+    async def fit(self, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
+        """The options with which a request fits the window: an answer that would exceed it gets what is left of it.
+
+        Args:
+            messages: The conversation.
+            options: The options of the call; they are not changed.
+
+        Raises:
+            ContextLengthError: The prompt alone does not fit; nothing was sent.
+            ModelConnectionError: The endpoint could not be asked for its window.
+        """
+        return await fitted(self, messages, options)
+
+    def answer_tokens(self, options: dict[str, Any]) -> int | None:
+        """How many tokens the answer to a request with these options may have; None: the endpoint decides.
+
+        Args:
+            options: The options of the call.
+        """
+        return answer_tokens(self, options)
+
+    async def continues(self, options: dict[str, Any]) -> bool:
+        """Whether `stream_after` can continue a partial answer to a request with these options.
+
+        Args:
+            options: The options of the call.
+        """
         return False
 
-    def _stream_after(
+    def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
     ) -> AsyncIterator[Delta | Completion]:
-        """As `stream`, for an answer of which an earlier run has brought `partial`, which took `tokens` events."""
-        raise NotImplementedError(f"{type(self).__name__} cannot go on after a partial answer")
+        """As `stream`, for an answer of which an earlier run has received `partial`; that is the first piece.
+
+        Args:
+            messages: The conversation.
+            partial: The beginning of the answer.
+            tokens: How many tokens (events of the stream) it took.
+            **options: The options of the call.
+
+        Raises:
+            StreamInterruptedError: The model did not continue it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot continue a partial answer")
+
+    # Old names, until the systems use the new ones.
+
+    @property
+    def _shared_limit(self) -> AdaptiveLimit:
+        return self.limit
+
+    def _note_window(self, window: int) -> None:
+        self.note_window(window)
+
+    async def _continues(self, options: dict[str, Any]) -> bool:
+        return await self.continues(options)
+
+    async def _count_tokens(self, what: str | Messages) -> int | None:
+        return await self.count_tokens(what)
 
     async def close_client(self) -> None:  # noqa: B027 - most models hold nothing
         """Release what the model holds, such as connections. It can be used again afterwards."""

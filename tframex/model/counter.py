@@ -106,7 +106,7 @@ class EndpointCounter:
         counted = None
         if self._counts_exactly is not False:
             try:
-                counted = await self._model._count_tokens(messages)
+                counted = await self._model.count_tokens(messages)
             except ModelError as error:
                 # A server that is busy for a moment must not end a long run: an estimate will do once.
                 log.info("not counted", model=self._model.model_id, error=str(error))
@@ -130,7 +130,7 @@ class EndpointCounter:
         counted = None
         if self._counts_exactly is not False:
             with suppress(ModelError):
-                counted = await self._model._count_tokens(text)
+                counted = await self._model.count_tokens(text)
             self.requests += counted is not None
         return self.count(text) if counted is None else counted
 
@@ -143,12 +143,21 @@ class EndpointCounter:
         if estimated > 0:
             self._ratios.append(tokens / estimated)
 
-    def _state(self) -> list[float]:
+    def state(self) -> list[float]:
+        """What it has learned, for `restore`; a value for JSON."""
         return list(self._ratios)
 
-    def _restore(self, ratios: list[float]) -> None:
+    def restore(self, state: list[float]) -> None:
+        """Take over what a counter had learned.
+
+        Args:
+            state: What its `state` returned.
+        """
         self._ratios.clear()
-        self._ratios.extend(ratios)
+        self._ratios.extend(state)
+
+    # Old names, until the systems use the new ones.
+    _state, _restore = state, restore
 
     def _estimator(self) -> TokenCounter:
         if self._base is None:

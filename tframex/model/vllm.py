@@ -12,8 +12,10 @@ from tframex._checks import check_count
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError, WrongLoopError
+from tframex.events import CallStarted, Event, RunFinished, TextPiece, pieces_of
 from tframex.exchange import ChatRequest, Endpoint, Exchange, RetryBudget
 from tframex.model._assembly import Assembly
+from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connection
 from tframex.model._knowledge import Knowledge
 from tframex.model._model_call import ModelCall
@@ -232,6 +234,37 @@ class VLLMModel(BaseModel):
                         yield delta
                     elif delta.content:
                         yield delta.content
+        if is_recording():
+            note_call(call.completion())
+
+    async def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is complete: `CallStarted`, its pieces as they arrive, `RunFinished` at the end.
+
+        Retries and continuations are events too. `RunFinished.result` is the `Completion`.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
+                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+            **options: Options of the API, or settings of the constructor for this call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
+        """
+        call = self._call(messages, options, restartable=restart)
+        yield CallStarted(model_id=self.model_id)
+        async with Closing(call.batches(await self._connected())) as batches:
+            async for deltas in batches:
+                for delta in deltas:
+                    if isinstance(delta, str):
+                        yield TextPiece(delta)
+                    else:
+                        for event in pieces_of(delta):
+                            yield event
+        completion = call.completion()
+        note_call(completion)
+        yield RunFinished(completion)
 
     async def stream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
         """The answer piece by piece, then the whole `Completion` as the last item.
@@ -249,7 +282,9 @@ class VLLMModel(BaseModel):
             async for deltas in batches:
                 for delta in deltas:
                     yield Delta(delta) if isinstance(delta, str) else delta
-        yield call.completion()
+        completion = call.completion()
+        note_call(completion)
+        yield completion
 
     async def call(self, messages: Messages, **options: Any) -> Completion:
         """The whole answer, with its usage and how it came about.
@@ -269,17 +304,39 @@ class VLLMModel(BaseModel):
         async with Closing(call.batches(await self._connected())) as batches:
             async for _ in batches:
                 pass
-        return call.completion()
+        completion = call.completion()
+        note_call(completion)
+        return completion
 
-    async def _continues(self, options: dict[str, Any]) -> bool:
+    async def continues(self, options: dict[str, Any]) -> bool:
+        """Whether `stream_after` can continue a partial answer to a request with these options.
+
+        Not with `resume="never"`, nor with tools, a grammar or `n` above 1; else it depends on the endpoint, which is asked
+        once.
+
+        Args:
+            options: The options of the call.
+        """
         request = ChatRequest.build(self.model_id, [], options)
         if not request.spliceable or self._settings.override(dict(options)).resume != "auto":
             return False
         return await self._knowledge.continues()
 
-    async def _stream_after(
+    async def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
     ) -> AsyncGenerator[Delta | Completion, None]:
+        """As `stream`, for an answer of which an earlier run has received `partial`; that is the first piece.
+
+        Args:
+            messages: The conversation.
+            partial: The beginning of the answer.
+            tokens: How many tokens (events of the stream) it took; `max_tokens` is reduced by it.
+            **options: The options of the call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
+        """
         call = self._call(messages, options, restartable=False)
         call.begin_with(partial, tokens)
         yield Delta(partial)
@@ -287,7 +344,9 @@ class VLLMModel(BaseModel):
             async for deltas in batches:
                 for delta in deltas:
                     yield Delta(delta) if isinstance(delta, str) else delta
-        yield call.completion()
+        completion = call.completion()
+        note_call(completion)
+        yield completion
 
     async def window(self) -> int | None:
         """Tokens that prompt and answer may have together.
@@ -300,11 +359,24 @@ class VLLMModel(BaseModel):
         """
         return self.context_window or await self._knowledge.window()
 
-    def _note_window(self, window: int) -> None:
+    def note_window(self, window: int) -> None:
+        """Learn the window from the refusal of a prompt that was too long; `context_window` takes precedence over it.
+
+        Args:
+            window: Tokens that prompt and answer may have together.
+        """
         if self.context_window is None:
             self._knowledge.note_window(window)
 
-    async def _count_tokens(self, what: str | Messages) -> int | None:
+    async def count_tokens(self, what: str | Messages) -> int | None:
+        """Tokens of a text or a conversation, counted by vLLM or llama.cpp; None if the endpoint does not count.
+
+        Args:
+            what: A text, or a conversation with what the chat template adds to it.
+
+        Raises:
+            ModelError: The endpoint could not be reached, or is busy.
+        """
         return await self._knowledge.count(what)
 
     async def close_client(self) -> None:
@@ -339,11 +411,11 @@ class VLLMModel(BaseModel):
             max_retries=settings.max_retries,
             resume=settings.resume,
             restartable=restartable,
-            limit=self._shared_limit,
+            limit=self.limit,
         )
         # One of several answers that loops must not end the others.
         repeats = settings.max_repeats if options.get("n") in (None, 1) else None
-        return ModelCall(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, repeats)
+        return ModelCall(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, self.limit, repeats)
 
     async def _connected(self) -> Connection:
         if self._server is not None:
@@ -385,7 +457,7 @@ class VLLMModel(BaseModel):
                 trust_env=self._server is None,
             )
         endpoint = Endpoint(client, self.model_id, display_url(self.api_url), self._api_key)
-        return Connection(endpoint, self.max_concurrency, owned=owned)
+        return Connection(endpoint, owned=owned)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_id!r}, {display_url(self.api_url)!r})"

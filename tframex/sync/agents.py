@@ -9,6 +9,7 @@ from typing import Any
 from tframex import agents as _agents
 from tframex import model as _model
 from tframex._types import Message
+from tframex.events import Event
 from tframex.model import Completion
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
@@ -34,6 +35,9 @@ class BaseAgent(Facade):
     def run(self, prompt: str, **options: Any) -> str:
         return _bridge.run(lambda: self._async.run(prompt, **options))
 
+    def events(self, prompt: str, **options: Any) -> Generator[Event, None, None]:
+        return _bridge.iterate(lambda: self._async.events(prompt, **options))
+
     def stream(self, prompt: str, **options: Any) -> Generator[str, None, None]:
         return _bridge.iterate(lambda: self._async.stream(prompt, **options))
 
@@ -52,6 +56,9 @@ class BasicAgent(BaseAgent):
         self._async = _agents.BasicAgent(
             agent_id, unwrap(model, _model.BaseModel, "model"), system_prompt=system_prompt
         )
+
+    def events(self, prompt: str, *, restart: bool = False, **options: Any) -> Generator[Event, None, None]:
+        return _bridge.iterate(lambda: self._async.events(prompt, restart=restart, **options))
 
     def build_messages(self, prompt: str) -> list[Message]:
         return self._async.build_messages(prompt)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from tframex import model as _model
 from tframex._types import Messages, ReasoningMode, ResumeMode
+from tframex.events import Event
 from tframex.model import Completion, Delta
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
+from tframex.tasks import AdaptiveLimit
 from tframex.tokens import TokenCounter
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ class EndpointCounter(Facade):
     def observe(self, messages: Messages, tokens: int | None) -> None:
         self._async.observe(messages, tokens)
 
+    def state(self) -> list[float]:
+        return self._async.state()
+
+    def restore(self, state: list[float]) -> None:
+        self._async.restore(state)
+
 
 @mirrors(_model.BaseModel)
 class BaseModel(Facade):
@@ -79,8 +87,35 @@ class BaseModel(Facade):
     def counter(self) -> EndpointCounter:
         return EndpointCounter._of(self._async.counter)
 
+    @property
+    def limit(self) -> AdaptiveLimit:
+        return self._async.limit
+
     def window(self) -> int | None:
         return _bridge.run(self._async.window)
+
+    def note_window(self, window: int) -> None:
+        self._async.note_window(window)
+
+    def count_tokens(self, what: str | Messages) -> int | None:
+        return _bridge.run(lambda: self._async.count_tokens(what))
+
+    def fit(self, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
+        return _bridge.run(lambda: self._async.fit(messages, options))
+
+    def answer_tokens(self, options: dict[str, Any]) -> int | None:
+        return self._async.answer_tokens(options)
+
+    def continues(self, options: dict[str, Any]) -> bool:
+        return _bridge.run(lambda: self._async.continues(options))
+
+    def stream_after(
+        self, messages: Messages, partial: str, tokens: int, **options: Any
+    ) -> Generator[Delta | Completion, None, None]:
+        return _bridge.iterate(lambda: self._async.stream_after(messages, partial, tokens, **options))
+
+    def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> Generator[Event, None, None]:
+        return _bridge.iterate(lambda: self._async.events(messages, restart=restart, **options))
 
     def call_stream(self, messages: Messages, **options: Any) -> Generator[str, None, None]:
         return _bridge.iterate(lambda: self._async.call_stream(messages, **options))

@@ -10,6 +10,7 @@ from tframex import agents as _agents
 from tframex import model as _model
 from tframex import systems as _systems
 from tframex._types import Messages
+from tframex.events import Event
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.agents import BaseAgent
@@ -38,6 +39,9 @@ class BaseSystem(Facade):
 
     def run(self, *args: Any, **options: Any) -> Any:
         return _bridge.run(lambda: self._async.run(*args, **options))
+
+    def events(self, *args: Any, **options: Any) -> Generator[Event, None, None]:
+        return _bridge.iterate(lambda: self._async.events(*args, **options))
 
 
 @mirrors(_systems.LongTextSystem)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from tframex.agents.base import check_parts
-from tframex.model.base import BaseModel
+from tframex.events import Event, RunFinished, StepFinished, TextPiece
+from tframex.model import BaseModel, record_calls
 
 __all__ = ["BaseSystem"]
 
@@ -14,7 +16,7 @@ __all__ = ["BaseSystem"]
 class BaseSystem(ABC):
     """Several calls or agents that solve one task together.
 
-    A subclass implements `run`, with whatever parameters its task has.
+    A subclass implements `run`, with whatever parameters its task has; `events` follows from it.
 
     Args:
         system_id: A name for logs and errors.
@@ -32,6 +34,20 @@ class BaseSystem(ABC):
     @abstractmethod
     async def run(self, *args: Any, **options: Any) -> Any:
         """Solve the task."""
+
+    async def events(self, *args: Any, **options: Any) -> AsyncGenerator[Event, None]:
+        """What happens until the task is solved; takes what `run` takes.
+
+        A system that only has `run` emits a `StepFinished` for each model call it has made, its result in one piece if that
+        is text, and `RunFinished` with the result.
+        """
+        with record_calls() as calls:
+            result = await self.run(*args, **options)
+        for number, completion in enumerate(calls.completions, 1):
+            yield StepFinished(f"call {number}", "call", completion)
+        if result and isinstance(result, str):
+            yield TextPiece(result)
+        yield RunFinished(result)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.system_id!r}, {self.model!r})"

@@ -1,0 +1,71 @@
+"""Continuing an answer of which an earlier call or run has received the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tframex._logging import get_logger
+from tframex._types import Messages
+from tframex.completion import Completion, Delta
+from tframex.errors import StreamInterruptedError
+from tframex.tasks import Closing
+
+if TYPE_CHECKING:
+    from tframex.model.base import BaseModel
+
+__all__ = ["PartialAnswer", "can_continue", "stream_from"]
+
+log = get_logger("tframex.model")
+
+
+@dataclass(frozen=True)
+class PartialAnswer:
+    """The beginning of an answer, as far as an earlier call or run has received it.
+
+    Attributes:
+        text: The text.
+        tokens: How many tokens (events of the stream) it took.
+    """
+
+    text: str
+    tokens: int
+
+
+async def can_continue(model: BaseModel, options: dict[str, Any], partial: PartialAnswer) -> bool:
+    """Whether the model can be asked for what follows `partial`, of an answer to a request with these options.
+
+    Not after a thought: on which side of its end a server would file the continuation is unknown.
+    """
+    text = partial.text.strip()
+    return bool(text) and not text.startswith("<think>") and await model.continues(options)
+
+
+async def stream_from(
+    model: BaseModel, messages: Messages, options: dict[str, Any], partial: PartialAnswer | None
+) -> AsyncGenerator[Delta | Completion, None]:
+    """As `model.stream`. Where the model can continue `partial`, that comes first, as one piece; else it starts over."""
+    if partial is not None and await can_continue(model, options, partial):
+        log.info("continuing an earlier run's answer", model=model.model_id, tokens=partial.tokens)
+        waiting: Delta | None = None
+        continued = False
+        try:
+            async with Closing(model.stream_after(messages, partial.text, partial.tokens, **options)) as pieces:
+                async for piece in pieces:
+                    if waiting is None and isinstance(piece, Delta):
+                        # The earlier part; it is handed on when more has come after it.
+                        waiting = piece
+                        continue
+                    if waiting is not None and not continued:
+                        continued = True
+                        yield waiting
+                    yield piece
+            return
+        except StreamInterruptedError as error:
+            if continued:
+                raise
+            log.info("starting an answer over", model=model.model_id, error=str(error))
+    async with Closing(model.stream(messages, **options)) as pieces:
+        async for piece in pieces:
+            yield piece
