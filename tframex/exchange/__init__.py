@@ -2,7 +2,8 @@
 
 from tframex.exchange._abilities import Abilities
 from tframex.exchange._clock import ReadClock, read_clock
-from tframex.exchange._driver import Clocks, Endpoint, drive, is_plain
+from tframex.exchange._driver import Clocks, drive, is_plain
+from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Attempt, Exchange
 from tframex.exchange._failures import (
     error_from_body,

@@ -12,49 +12,21 @@ import anyio
 
 from tframex.errors import ConfigurationError, ModelError
 from tframex.exchange._clock import ReadClock, read_clock
+from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Attempt, Exchange
-from tframex.exchange._failures import not_json, redact, timed_out, translate
+from tframex.exchange._failures import not_json, timed_out
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Clocks", "Endpoint", "drive", "is_plain"]
+__all__ = ["Clocks", "drive", "is_plain"]
 
 # What may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
 _EPILOGUE = 5.0
 _DRAIN = 1.0
 _PROBE = 3.0
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """Where requests go, and how errors call it."""
-
-    client: openai.AsyncOpenAI
-    model_id: str
-    url: str
-    secret: str = ""
-
-    def translate(self, exc: Exception) -> ModelError:
-        """The `ModelError` for an exception of a request to this endpoint."""
-        if isinstance(exc, ModelError):
-            error = exc
-        else:
-            error = translate(exc, model_id=self.model_id, url=self.url)
-            error.__cause__ = exc
-        redact(error, self.secret)
-        return error
-
-    async def owner(self, seconds: float) -> str:
-        """Who serves the first model of the list; empty if the endpoint does not say in time."""
-        try:
-            with anyio.fail_after(seconds):
-                models = await self.client.with_options(max_retries=0).models.list()
-            return models.data[0].owned_by or "" if models.data else ""
-        except Exception:
-            return ""
 
 
 @dataclass(frozen=True)
