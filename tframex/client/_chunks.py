@@ -42,6 +42,8 @@ class ChunkMaker:
 
     def make(self, batch: Arrival) -> Iterator[ChatCompletionChunk]:
         """The chunks of a batch, each as it is asked for."""
+        if not batch.data:
+            return iter(())
         if batch.joined:
             return map(self._decode, map(self._rewritten, batch.chunks, batch.data))
         if not self._first:

@@ -17,6 +17,7 @@ from tframex.exchange._failures import (
     translate,
     unreadable,
 )
+from tframex.exchange._observer import Observer
 from tframex.exchange._reader import Arrival, ResponseReader
 from tframex.exchange._received import Received
 from tframex.exchange._request import ChatRequest
@@ -57,6 +58,7 @@ __all__ = [
     "Endpoint",
     "EventTooLargeError",
     "Exchange",
+    "Observer",
     "ReadClock",
     "Received",
     "ResponseReader",

@@ -41,7 +41,7 @@ class Clocks:
 async def drive(
     exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None
 ) -> AsyncGenerator[Arrival, None]:
-    """The chunks of one answer, as many at once as each network read brought.
+    """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
     Args:
         exchange: What to send, and what became of it.
@@ -54,9 +54,11 @@ async def drive(
     """
     clock = read_clock()
     end = clock.now() + _or_inf(clocks.total)
-    step: Attempt | None = exchange.first()
     try:
+        step: Attempt | None = exchange.first()
         while step is not None:
+            if exchange.further and step.kind != "probe":
+                yield Arrival()
             if step.delay:
                 # A wait that the total limit would cut short is not begun in vain: the deadline is checked below.
                 await anyio.sleep(min(step.delay, max(0.0, end - clock.now())))
@@ -64,6 +66,7 @@ async def drive(
                 step = exchange.probed(await endpoint.owner(max(0.0, min(_PROBE, end - clock.now()))))
                 continue
             error: ModelError | None = None
+            exchange.sending()
             deadline = min(end, clock.now() + _or_inf(clocks.first_token))
             try:
                 response, opened = opened, None
@@ -98,6 +101,11 @@ async def drive(
             step = exchange.ended(error)
         if exchange.tail.chunks:
             yield exchange.tail
+    except BaseException as exc:
+        exchange.observer.ended(exc)
+        raise
+    else:
+        exchange.observer.ended(None)
     finally:
         clock.close()
 

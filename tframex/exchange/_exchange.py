@@ -20,6 +20,7 @@ from tframex._types import ResumeMode
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
 from tframex.exchange._abilities import Abilities
 from tframex.exchange._failures import interrupted, stream_cut, unreadable
+from tframex.exchange._observer import Observer
 from tframex.exchange._reader import Arrival, ResponseReader
 from tframex.exchange._received import Received
 from tframex.exchange._request import ChatRequest
@@ -66,6 +67,7 @@ class Exchange:
         asks_for_ids: Whether the first request asks for token ids, where the endpoint has them.
         wait: How long to wait between requests.
         limit: The calls that may be in flight; it is told when the endpoint refuses a request.
+        observer: Is told what happens.
     """
 
     def __init__(
@@ -81,8 +83,10 @@ class Exchange:
         asks_for_ids: bool = True,
         wait: tenacity.wait.wait_base = DEFAULT_WAIT,
         limit: Limit | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.request = request
+        self.observer = observer or Observer()
         self.received = Received()
         self.retries = 0
         self.resumes = 0
@@ -122,6 +126,14 @@ class Exchange:
             self._begin(Attempt("fresh", self.request.asking_for_token_ids()))
         return self._attempt
 
+    def sending(self) -> None:
+        """Note that the request of the last attempt is about to be sent."""
+        if (kind := self._attempt.kind) != "probe":
+            self.observer.sent(kind)
+
+    def _began(self) -> None:
+        self.observer.first_event()
+
     def begin_with(self, text: str, tokens: int) -> None:
         """Go on from what an earlier run of this request has brought: `text`, in `tokens` events."""
         self.received.content.append(text)
@@ -150,6 +162,7 @@ class Exchange:
             return None
         if error is None:
             error = self._what_was_wrong()
+        self.observer.broke_off(error)
         if self._limit is not None and not reading.events and is_overload(error):
             self._limit.refused()
         self._spend()
@@ -174,6 +187,11 @@ class Exchange:
         self._abilities.learn_from_owner(owner)
         assert self._break is not None
         return self._next(self._break, 0.0)
+
+    @property
+    def further(self) -> bool:
+        """Whether the request to come is not the first of this answer."""
+        return bool(self.retries or self.resumes)
 
     def usage(self) -> tuple[ChunkUsage | None, bool]:
         """What all requests together spent, and whether a part of it is estimated."""
@@ -202,7 +220,7 @@ class Exchange:
 
     def _begin(self, step: Attempt) -> None:
         self._attempt = step
-        self.reader = ResponseReader(self.received, self._abilities, self._model_id, self._choices)
+        self.reader = ResponseReader(self.received, self._abilities, self._model_id, self._choices, self._began)
         self.received.begin()
         self._start_tokens = self.received.tokens
 
@@ -224,6 +242,7 @@ class Exchange:
         received = self.received
         if not received.anything:
             self.retries += 1
+            self.observer.retried(error, delay=delay, dropped=0)
             step = self._send(Attempt("fresh", self._attempt.request, delay), error)
             if self._handed_out:
                 # The reader has the opening chunk already.
@@ -254,12 +273,15 @@ class Exchange:
         if self._restartable and self._resume == "auto" and self.restarts < self._max_retries:
             self.restarts += 1
             self.retries += 1
+            self.observer.retried(error, delay=delay, dropped=len(received.text) + len("".join(received.reasoning)))
             self.received = Received()
             return self._send(Attempt("fresh", self.request, delay), error)
         raise self._final(error)
 
     def _continue(self, step: Attempt, splice: Splice, error: ModelError) -> Attempt:
         self.resumes += 1
+        how: Literal["tokens", "continue"] = "tokens" if step.kind == "tokens" else "continue"
+        self.observer.resumed(error, how=how, tokens=self.received.tokens, delay=step.delay)
         self._send(step, error)
         self.reader.splice = splice
         return step

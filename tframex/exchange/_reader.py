@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -47,9 +47,12 @@ class ResponseReader:
         abilities: What is known of the endpoint; learns from what arrives.
         model_id: For error messages.
         choices: How many answers were asked for.
+        began: Is called at the first event.
     """
 
-    def __init__(self, received: Received, abilities: Abilities, model_id: str, choices: int) -> None:
+    def __init__(
+        self, received: Received, abilities: Abilities, model_id: str, choices: int, began: Callable[[], None]
+    ) -> None:
         self.received = received
         self.splice: Splice | None = None
         """Joins this response to what is there already; None: it begins the answer."""
@@ -68,6 +71,7 @@ class ResponseReader:
         self._abilities = abilities
         self._model_id = model_id
         self._choices = choices
+        self._began = began
 
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
@@ -166,6 +170,7 @@ class ResponseReader:
         return True
 
     def _opening(self, chunk: Chunk) -> None:
+        self._began()
         self._abilities.learn_from_chunk(chunk)
         if isinstance(chunk.prompt_token_ids, list) and self.received.prompt_token_ids is None:
             self.received.prompt_token_ids = chunk.prompt_token_ids

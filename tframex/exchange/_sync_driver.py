@@ -27,7 +27,7 @@ _WATCHDOG = Watchdog(1.0)
 
 
 def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any) -> Generator[Arrival, None, None]:
-    """The chunks of one answer, as many at once as each network read brought.
+    """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
     Args:
         exchange: What to send, and what became of it.
@@ -40,48 +40,59 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
     """
     import httpx2  # with the official client, when it is first needed
 
-    step: Attempt | None = exchange.first()
-    while step is not None:
-        if step.delay:
-            time.sleep(step.delay)
-        if step.kind == "probe":
-            step = exchange.probed(_owner(client))
-            continue
-        error: ModelError | None = None
-        try:
-            response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
-            opened = None
+    try:
+        step: Attempt | None = exchange.first()
+        while step is not None:
+            if exchange.further and step.kind != "probe":
+                yield Arrival()
+            if step.delay:
+                time.sleep(step.delay)
+            if step.kind == "probe":
+                step = exchange.probed(_owner(client))
+                continue
+            error: ModelError | None = None
+            exchange.sending()
             try:
-                reading = exchange.reader
-                reading.opened(response.headers)
-                body = iter(response.stream if is_plain(response) else response.iter_bytes())
-                patience, heard, events = _patience(response), time.monotonic(), 0
-                while not reading.done:
-                    data = next(body, None)
-                    if data is None:
-                        break
-                    batch = reading.feed(data)
-                    if batch.chunks:
-                        yield batch
-                        heard = time.monotonic()
-                    elif reading.events > events:
-                        events, heard = reading.events, time.monotonic()
-                    elif time.monotonic() - heard > patience:
-                        # Comments keep the transport's own limit from passing.
-                        raise timed_out("idle", model_id=model_id, seconds=patience)
-                    if reading.failure is not None:
-                        raise reading.failure
-                if reading.done:
-                    _drain(response, body)
-            finally:
-                response.close()
-        except Exception as exc:
-            error = exc if isinstance(exc, ModelError) else translate(exc, model_id=model_id, url=str(client.base_url))
-            if error is not exc:
-                error.__cause__ = exc
-        step = exchange.ended(error)
-    if exchange.tail.chunks:
-        yield exchange.tail
+                response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
+                opened = None
+                try:
+                    reading = exchange.reader
+                    reading.opened(response.headers)
+                    body = iter(response.stream if is_plain(response) else response.iter_bytes())
+                    patience, heard, events = _patience(response), time.monotonic(), 0
+                    while not reading.done:
+                        data = next(body, None)
+                        if data is None:
+                            break
+                        batch = reading.feed(data)
+                        if batch.chunks:
+                            yield batch
+                            heard = time.monotonic()
+                        elif reading.events > events:
+                            events, heard = reading.events, time.monotonic()
+                        elif time.monotonic() - heard > patience:
+                            # Comments keep the transport's own limit from passing.
+                            raise timed_out("idle", model_id=model_id, seconds=patience)
+                        if reading.failure is not None:
+                            raise reading.failure
+                    if reading.done:
+                        _drain(response, body)
+                finally:
+                    response.close()
+            except Exception as exc:
+                error = (
+                    exc if isinstance(exc, ModelError) else translate(exc, model_id=model_id, url=str(client.base_url))
+                )
+                if error is not exc:
+                    error.__cause__ = exc
+            step = exchange.ended(error)
+        if exchange.tail.chunks:
+            yield exchange.tail
+    except BaseException as exc:
+        exchange.observer.ended(exc)
+        raise
+    else:
+        exchange.observer.ended(None)
 
 
 def _patience(response: Any) -> float:

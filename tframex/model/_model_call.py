@@ -10,10 +10,12 @@ import anyio
 
 from tframex.completion import Completion, Delta, Timings, Usage
 from tframex.errors import ModelError
+from tframex.events import Event, TextPiece, pieces_of
 from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
 from tframex.model._repetition import RepetitionGuard
+from tframex.model._reports import Reports
 from tframex.tasks import Closing, Limit, Place
 
 __all__ = ["ModelCall"]
@@ -55,8 +57,31 @@ class ModelCall:
         self._exchange.begin_with(text, tokens)
         self._assembly.begin_with(text)
 
+    async def events(self, connection: Connection, step: str = "answer") -> AsyncGenerator[list[Event], None]:
+        """What happens, as lists of events; pieces of one network read are in one list.
+
+        Args:
+            connection: Where to send the requests.
+            step: Which step of a run this call is.
+        """
+        reports = Reports(step, self._exchange.observer)
+        self._exchange.observer = reports
+        async with Closing(self.batches(connection)) as batches:
+            async for deltas in batches:
+                events: list[Event] = [*reports.take()]
+                for delta in deltas:
+                    if isinstance(delta, str):
+                        events.append(TextPiece(delta, step))
+                    else:
+                        events += pieces_of(delta, step)
+                if events:
+                    yield events
+
     async def batches(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
-        """The pieces of the answer, as many at once as each network read brought; text of the only choice as a string."""
+        """The pieces of the answer, as many as each network read returned; text of the only choice as a string.
+
+        Before each further request there is an empty batch.
+        """
         exchange, assembly = self._exchange, self._assembly
         restarts = 0
         guards = self._guards()
@@ -67,11 +92,13 @@ class ModelCall:
         try:
             async with Closing(drive(exchange, connection.endpoint, clocks)) as batches:
                 async for batch in batches:
-                    if restarts != exchange.restarts:
-                        restarts = exchange.restarts
-                        assembly.clear()
-                        guards = self._guards()
-                    if deltas := assembly.add_all(batch):
+                    if not batch.chunks:
+                        if restarts != exchange.restarts:
+                            restarts = exchange.restarts
+                            assembly.clear()
+                            guards = self._guards()
+                        yield ()
+                    elif deltas := assembly.add_all(batch):
                         if self._first is None:
                             self._first = time.perf_counter() - self._started
                         yield deltas

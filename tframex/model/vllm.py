@@ -12,7 +12,7 @@ from tframex._checks import check_count
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError, WrongLoopError
-from tframex.events import CallStarted, Event, RunFinished, TextPiece, pieces_of
+from tframex.events import CallStarted, Event, RunFinished
 from tframex.exchange import ChatRequest, Endpoint, Exchange, RetryBudget
 from tframex.model._assembly import Assembly
 from tframex.model._call_record import is_recording, note_call
@@ -254,14 +254,10 @@ class VLLMModel(BaseModel):
         """
         call = self._call(messages, options, restartable=restart)
         yield CallStarted(model_id=self.model_id)
-        async with Closing(call.batches(await self._connected())) as batches:
-            async for deltas in batches:
-                for delta in deltas:
-                    if isinstance(delta, str):
-                        yield TextPiece(delta)
-                    else:
-                        for event in pieces_of(delta):
-                            yield event
+        async with Closing(call.events(await self._connected())) as batches:
+            async for events in batches:
+                for event in events:
+                    yield event
         completion = call.completion()
         note_call(completion)
         yield RunFinished(completion)
