@@ -97,6 +97,45 @@ def test_an_exit_inside_a_task_reaches_the_caller_and_leaves_the_bridge_usable(e
     assert list(_bridge.iterate(lambda: numbers(3))) == [0, 1, 2]
 
 
+EXIT_IN_A_CHILD = """
+import anyio
+from tframex.sync import _bridge
+async def leave():
+    raise SystemExit("out")
+async def parent():
+    async with anyio.create_task_group() as group:
+        group.start_soon(leave)
+async def answer():
+    return "usable"
+try:
+    _bridge.run(parent)
+except BaseException as exc:
+    print(type(exc).__name__)
+print(_bridge.run(answer))
+"""
+
+
+def test_an_exit_inside_a_child_task_leaves_the_bridge_usable() -> None:
+    """In a process of its own: a loop thread that has ended would never answer."""
+    out, err = output(script(EXIT_IN_A_CHILD))
+    assert (out.split(), err) == (["BaseExceptionGroup", "usable"], "")
+
+
+def test_the_thread_ends_also_if_the_work_is_over_before_it_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`loop.stop()` from another thread does not wake the loop."""
+    begin = asyncio.run_coroutine_threadsafe
+
+    def begin_and_wait(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        future = begin(coroutine, loop)
+        future.exception(60)
+        return future
+
+    bridge = _bridge._Bridge()
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", begin_and_wait)
+    bridge.stop()
+    assert bridge.loop.is_closed()
+
+
 def test_a_call_from_the_bridge_s_own_thread_is_refused_not_deadlocked() -> None:
     agent = BasicAgent("a", blocking(ScriptedModel("hi")))
 
@@ -139,9 +178,13 @@ def test_context_variables_of_the_caller_are_seen() -> None:
     assert _bridge.run(read) == "mine"
 
 
+# A background job of a shell without job control is started with the interrupt ignored, and its children inherit that.
+HEEDS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def script(body: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", body, *arguments],
+        [sys.executable, "-W", "error", "-c", HEEDS_CTRL_C + body, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,

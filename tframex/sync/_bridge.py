@@ -16,6 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -131,12 +132,16 @@ class _Pump(Generic[T]):
 class _Bridge:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._stopped = False
         self._thread = threading.Thread(target=self._main, name="tframex", daemon=True)
         self._thread.start()
 
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._stopped:
+            # asyncio lets SystemExit and KeyboardInterrupt of any task end the loop as well as that task.
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
 
     def refuse_own_thread(self) -> None:
         if threading.current_thread() is self._thread:
@@ -191,10 +196,16 @@ class _Bridge:
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.loop.shutdown_asyncgens()
 
-        asyncio.run_coroutine_threadsafe(wind_up(), self.loop).add_done_callback(lambda _: self.loop.stop())
+        # The callback runs on this thread if the loop is done first, and stop() alone does not wake the loop.
+        winding_up = asyncio.run_coroutine_threadsafe(wind_up(), self.loop)
+        winding_up.add_done_callback(lambda _: self.loop.call_soon_threadsafe(self._end))
         self._thread.join(_GRACE)
         if not self._thread.is_alive():
             self.loop.close()
+
+    def _end(self) -> None:
+        self._stopped = True
+        self.loop.stop()
 
 
 class _Work(Future[T]):
