@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 import trio
 
 from tests.conftest import ROOT, USER
-from tframex.errors import WrongLoopError
+from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.model import VLLMModel
 from tframex.testing import FakeVLLM
 
@@ -130,3 +131,12 @@ def test_a_closed_model_can_be_used_again() -> None:
     with FakeVLLM() as server:
         asyncio.run(body())
         assert server.connections == 2
+
+
+def test_a_fake_server_says_that_its_port_is_in_use() -> None:
+    with FakeVLLM() as server:
+        port = int(server.url.split(":")[2].split("/")[0])
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ConfigurationError, match=f"port {port}.*in use"):
+        server.start()
+    with server:
+        assert server.url.endswith(f":{port}/v1")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
+from tframex.errors import ConfigurationError
 from tframex.testing._engine import Answer, Engine, RequestError, split_words
 from tframex.testing._http import Hangup, HTTPConnection, Request
 from tframex.testing.faults import Fault
@@ -123,11 +124,23 @@ class FakeVLLM:
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Listen on a free port (the same one again after `stop`)."""
+        """Listen on a free port (the same one again after `stop`).
+
+        Raises:
+            ConfigurationError: The port is in use.
+        """
         self._ready.clear()
+        self._refused: OSError | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="FakeVLLM", daemon=True)
         self._thread.start()
         self._ready.wait()
+        if self._refused is not None:
+            self._thread.join()
+            self._loop = None
+            raise ConfigurationError(
+                f"FakeVLLM cannot listen on port {self._port} ({self._refused}). Another process uses it: "
+                "end it, or make another FakeVLLM, which takes a free port."
+            ) from self._refused
 
     def stop(self) -> None:
         """Close the port and all connections at once."""
@@ -138,7 +151,12 @@ class FakeVLLM:
 
     async def _main(self) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=2048)
+        try:
+            server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, backlog=2048)
+        except OSError as exc:
+            self._refused = exc
+            self._ready.set()
+            return
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._stopped.wait()
