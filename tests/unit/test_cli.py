@@ -336,6 +336,15 @@ def until(condition: Any) -> None:
         time.sleep(0.02)
 
 
+@pytest.fixture
+def heeds_ctrl_c() -> Iterator[None]:
+    """Processes that are started do not inherit an ignored interrupt, as a background job of a script has it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
 def test_ctrl_c_leaves_files_whole_and_says_how_to_go_on(folder: Path) -> None:
     (folder / "long").write_text("All work and no play. " * 400)
