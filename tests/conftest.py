@@ -18,7 +18,7 @@ from tframex.exchange._exchange import Exchange
 from tframex.local import LocalServer
 from tframex.model import EndpointCounter
 from tframex.sync._facade import Facade
-from tframex.systems.many import _calls
+from tframex.systems import _patience
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("tframex", deadline=None, derandomize=True, print_blob=True)
@@ -128,7 +128,7 @@ def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = Exchange.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "wait", tenacity.wait_none())
-    monkeypatch.setattr(_calls, "DEFAULT_WAIT", tenacity.wait_none())
+    monkeypatch.setattr(_patience, "DEFAULT_WAIT", tenacity.wait_none())
 
 
 @pytest.fixture(scope="session")

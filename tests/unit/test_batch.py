@@ -28,8 +28,7 @@ from tframex.errors import (
 )
 from tframex.files._lines import LineFile, count_lines, read_lines
 from tframex.model import VLLMModel
-from tframex.systems import MultiCallSystem, Progress
-from tframex.systems.many import _calls
+from tframex.systems import MultiCallSystem, Progress, _patience
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
 
 OFFICIAL = {"method": "POST", "url": "/v1/chat/completions"}
@@ -266,7 +265,7 @@ def test_a_large_batch_takes_no_more_memory_than_a_small_one() -> None:
 def test_a_server_that_dies_in_the_middle_ends_the_run_and_costs_no_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_calls, "_PATIENCE", 0.3)
+    monkeypatch.setattr(_patience, "PATIENCE", 0.3)
     source, target = written(tmp_path / "in.jsonl", requests(60)), tmp_path / "out.jsonl"
     server = FakeVLLM(told, delay=0.01)
 
@@ -289,7 +288,7 @@ def test_a_request_that_nobody_survives_is_an_error_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server resets the connection for one request, and answers the others all the while."""
-    monkeypatch.setattr(_calls, "_PATIENCE", 1.0)
+    monkeypatch.setattr(_patience, "PATIENCE", 1.0)
 
     def fault(body: Mapping[str, Any]) -> Fault | None:
         return Fault.refuse() if body["messages"][0]["content"] == "topic 3" else None

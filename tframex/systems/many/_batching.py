@@ -19,14 +19,13 @@ from tframex.errors import (
     ConfigurationError,
     ModelError,
     ModelNotFoundError,
-    StreamInterruptedError,
 )
 from tframex.exchange import is_overload
 from tframex.files import Journal, LineFile, Row, content_key, count_lines, read_lines
-from tframex.model._begun import Begun
-from tframex.model.base import BaseModel
+from tframex.model import BaseModel, PartialAnswer
 from tframex.systems._meter import ProgressMeter
-from tframex.systems.many._calls import Calls
+from tframex.systems._patience import cause_of
+from tframex.systems.many._sampler import Sampler
 from tframex.systems.many.batch import BatchLine, BatchResult
 from tframex.systems.many.samples import Sample
 from tframex.tasks import ProgressCallback
@@ -89,7 +88,9 @@ class BatchRun:
         self._goes_on: bool | None = None
         self._changed = anyio.Event()
 
-    async def run(self, calls_for: Callable[[ProgressMeter], Calls], progress: ProgressCallback | None) -> BatchResult:
+    async def run(
+        self, calls_for: Callable[[ProgressMeter], Sampler], progress: ProgressCallback | None
+    ) -> BatchResult:
         """Answer what no earlier run has answered.
 
         Args:
@@ -140,7 +141,7 @@ class BatchRun:
     def _parsed(self, number: int, raw: str) -> BatchLine:
         return BatchLine.parse(number, raw, self._model.model_id, self._options)
 
-    async def _work(self, source: Iterator[tuple[int, str]], calls: Calls, output: LineFile, kept: Journal) -> None:
+    async def _work(self, source: Iterator[tuple[int, str]], calls: Sampler, output: LineFile, kept: Journal) -> None:
         failures: list[Exception] = []
         over = anyio.Event()
 
@@ -183,7 +184,7 @@ class BatchRun:
         if failures:
             raise failures[0]
 
-    async def _answer(self, line: BatchLine, calls: Calls) -> None:
+    async def _answer(self, line: BatchLine, calls: Sampler) -> None:
         row = self._begun.pop(str(line.number), None)
         if row is not None:
             self._saved[line.number] = 0
@@ -197,9 +198,9 @@ class BatchRun:
             self._finish(line, line.refusal("invalid_line", line.problem))
             calls.meter.finish(line.problem, failed=True)
         else:
-            begun = None if row is None else Begun(row.text, row.tokens)
+            begun = None if row is None else PartialAnswer(row.text, row.tokens)
             try:
-                sample = await calls.one(line.number, line.messages, line.options, begun=begun)
+                sample = await calls.one(line.number, line.messages, line.options, partial=begun)
             except ConfigurationError as error:
                 if line.options == self._options:
                     raise  # It would be the same for every line.
@@ -220,7 +221,7 @@ class BatchRun:
         if self._order and self._order[0] == line.number:
             self._changed.set()
 
-    async def _write(self, output: LineFile, calls: Calls, *, at_least: int) -> None:
+    async def _write(self, output: LineFile, calls: Sampler, *, at_least: int) -> None:
         """Write the results whose turn it is; wait until there are so many."""
         await anyio.lowlevel.checkpoint()
         while not self._order or self._order[0] not in self._ready:
@@ -242,26 +243,25 @@ class BatchRun:
         """Whether the beginning of an answer is worth being kept."""
         if self._goes_on is None:
             try:
-                self._goes_on = await self._model._continues(self._options)
+                self._goes_on = await self._model.continues(self._options)
             except ModelError:
                 self._goes_on = False
         return self._goes_on
 
-    async def _save(self, calls: Calls, kept: Journal) -> None:
+    async def _save(self, calls: Sampler, kept: Journal) -> None:
         """Bring the checkpoint up to date: what is finished or in flight and not written yet."""
         rows: list[Row] = []
-        continues = calls.answered and await self._may_go_on()
+        continues = calls.executor.answered and await self._may_go_on()
         for number, result in self._ready.items():
             if self._saved.get(number) != -1:
                 self._saved[number] = -1
                 rows.append(Row(str(number), self._lines[number].key, 0, 0, True, result, 0, {}))
-        for number, pieces in calls.unfinished().items():
-            saved = self._saved.get(number, 0)
+        for number, call in calls.unfinished().items():
+            saved, arrived = self._saved.get(number, 0), len(call.pieces)
             # A text is written as a whole each time: long ones less often.
-            if continues and len(pieces) - saved > saved // _SHARE:
-                self._saved[number] = len(pieces)
-                key, tokens = self._lines[number].key, calls.tokens(number)
-                rows.append(Row(str(number), key, 0, 0, False, "".join(pieces), tokens, {}))
+            if continues and arrived - saved > saved // _SHARE:
+                self._saved[number] = arrived
+                rows.append(Row(str(number), self._lines[number].key, 0, 0, False, call.text, call.tokens, {}))
         written = [number for number in self._saved if number not in self._lines]
         if rows or written:
             await anyio.to_thread.run_sync(kept.exchange, rows, [str(number) for number in written])
@@ -275,11 +275,11 @@ def _rows(kept: Journal) -> dict[str, Row]:
     return {name: row for name in names if (row := kept.get(name)) is not None}
 
 
-def _is_everybodys(error: ModelError, calls: Calls) -> bool:
+def _is_everybodys(error: ModelError, calls: Sampler) -> bool:
     """Whether an error would be that of every further line: the run ends, and can be continued."""
-    cause = error.__cause__ if isinstance(error, StreamInterruptedError) else error
+    cause = cause_of(error)
     if isinstance(cause, AuthenticationError):
         return True
     if isinstance(cause, ModelNotFoundError):
-        return not calls.answered
-    return isinstance(cause, ModelError) and is_overload(cause) and calls.alone
+        return not calls.executor.answered
+    return isinstance(cause, ModelError) and is_overload(cause) and calls.executor.alone

@@ -16,8 +16,8 @@ from tframex.model.base import BaseModel
 from tframex.systems._meter import ProgressMeter
 from tframex.systems.base import BaseSystem
 from tframex.systems.many._batching import BatchRun
-from tframex.systems.many._calls import Calls, reason_of
 from tframex.systems.many._judging import Judge, best, judged
+from tframex.systems.many._sampler import Sampler, reason_of
 from tframex.systems.many._voting import Ballot
 from tframex.systems.many.batch import BatchResult
 from tframex.systems.many.samples import BestOf, Sample, Samples, Vote
@@ -263,13 +263,13 @@ class MultiCallSystem(BaseSystem):
 
     @property
     def _limit(self) -> Limit:
-        return self._own_limit or self.model._shared_limit
+        return self._own_limit or self.model.limit
 
-    def _calls(self, total: int, progress: ProgressCallback | None) -> Calls:
+    def _calls(self, total: int, progress: ProgressCallback | None) -> Sampler:
         return self._metered(ProgressMeter(total, progress))
 
-    def _metered(self, meter: ProgressMeter) -> Calls:
-        return Calls(self.system_id, self.model, self._limit, meter, warm_prefix=self.warm_prefix)
+    def _metered(self, meter: ProgressMeter) -> Sampler:
+        return Sampler(self.system_id, self.model, meter, limit=self._own_limit, warm_prefix=self.warm_prefix)
 
     async def _all(
         self,
