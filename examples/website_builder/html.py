@@ -5,15 +5,18 @@ Run it with `python examples/website_builder/html.py "a site about lighthouses"`
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path, PurePosixPath
+
+HERE = Path(__file__).resolve().parent
+# Python puts this folder first on sys.path, where this file would be found in place of the standard library's `html`.
+sys.path[:] = [str(HERE.parent), *(place for place in sys.path if Path(place).resolve() != HERE)]
+
 import argparse
 import asyncio
 import json
 import re
-import sys
-from pathlib import Path, PurePosixPath
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import anyio
 from _setup import get_model
@@ -22,7 +25,6 @@ from tframex import ConfigurationError, TFrameXError
 from tframex.agents import BasicAgent
 from tframex.model import VLLMModel
 
-HERE = Path(__file__).resolve().parent
 OUTPUT = HERE / "generated_website"
 KINDS = {".html", ".css", ".js", ".txt", ".md", ".svg"}
 MOST_FILES = 8

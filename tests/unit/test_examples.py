@@ -88,6 +88,25 @@ def test_a_notebook_runs_with_and_without_await(examples: Path) -> None:
     assert all(not cell.get("outputs") for cell in committed["cells"]), "the outputs are not to be committed"
 
 
+PLAN = json.dumps({"files": [{"path": "index.html", "purpose": "all"}, {"path": "style.css", "purpose": "colours"}]})
+
+
+def test_the_website_builder_does_not_hide_a_module_of_the_standard_library(examples: Path) -> None:
+    """Its file is named `html.py`, and Python puts the folder of a program first on `sys.path`."""
+    code = (
+        "import runpy, sys\n"
+        "sys.path[0], sys.argv = 'website_builder', ['html.py', 'a site about a ferry']\n"
+        "runpy.run_path('website_builder/html.py', run_name='__main__')\n"
+        "import html\n"
+        "print(html.escape('<'))"
+    )
+    with FakeVLLM(PLAN) as server:
+        run(examples, server, "website_builder/html.py", "a site about a ferry")
+        assert run(examples, server, "-c", code).endswith("&lt;\n")
+    written = (examples / "website_builder" / "generated_website").iterdir()
+    assert sorted(path.name for path in written) == ["index.html", "style.css"]
+
+
 # -- the web service -------------------------------------------------------------------------------------------------------
 
 
