@@ -16,7 +16,6 @@ from tframex.exchange._wire import decode_chunk, decode_leniently
 from tframex.model import ToolCall, VLLMModel
 from tframex.model._assembly import Assembly
 from tframex.testing import FakeVLLM
-from tframex.text._thinking import strip_thinking
 
 
 def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Assembly, list[Any]]:
@@ -70,20 +69,6 @@ def test_log_probabilities_and_refusals_are_kept() -> None:
 def test_an_event_that_is_no_object_is_refused() -> None:
     with pytest.raises(ValueError, match="an event is list, not an object"):
         decode_leniently(b"[1]")
-
-
-@pytest.mark.parametrize(
-    ("text", "left"),
-    [
-        ("<think>a</think>b", "b"),
-        ("a <think>b", "a"),
-        ("a</think>b", "b"),
-        ("a", "a"),
-        ("<think>a</think>b<think>c</think>d", "bd"),
-    ],
-)
-def test_thoughts_are_stripped_whatever_tag_is_missing(text: str, left: str) -> None:
-    assert strip_thinking(text) == left
 
 
 def test_a_key_is_taken_out_of_an_error_and_all_that_caused_it() -> None:

@@ -7,23 +7,51 @@ import re
 __all__ = ["ThoughtFilter", "strip_thinking"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
-_BLOCK = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+# As models write the end of a thought: on its own line, a blank one after it.
+_END_LINE = re.compile(r"^[ \t]*</think>[ \t]*\r?\n[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
 
-def strip_thinking(text: str) -> str:
-    """The text without `<think>...</think>`, also where the end or (with some chat templates) the beginning is missing."""
-    _, closed, rest = text.rpartition("</think>")
-    if closed and "<think>" not in text.partition("</think>")[0]:
-        text = rest
-    return _BLOCK.sub("", text).strip()
+def strip_thinking(text: str, *, opened: bool | None = None) -> str:
+    """The answer without the thought it begins with, and without white space around it.
+
+    Only what is at the very beginning is a thought: from `<think>` to the first `</think>`, or to the end where that has not
+    come. An answer that mentions the tags stays complete.
+
+    Some chat templates write the `<think>` into the prompt, so that the text begins inside the thought. Where it is unknown
+    whether that is so, the text itself must show it: by a `</think>` on its own line and a blank line after it, with no
+    `<think>` before it and not inside a block of code.
+
+    Args:
+        text: What the model has written.
+        opened: Whether the prompt ends with `<think>`; None if that is unknown.
+    """
+    if opened or text.lstrip().startswith(_OPEN):
+        return text.partition(_CLOSE)[2].strip()
+    if opened is None:
+        for end in _END_LINE.finditer(text):
+            if _is_evidence(text[: end.start()]):
+                return text[end.end() :].strip()
+    return text.strip()
+
+
+def _is_evidence(before: str) -> bool:
+    """Whether what is before the end of a thought can be one."""
+    return _OPEN not in before and len(_FENCE.findall(before)) % 2 == 0
 
 
 class ThoughtFilter:
-    """Leaves out the thought that an answer begins with, and the white space around the answer, while it streams."""
+    """Leaves out the thought that an answer begins with, and the white space around the answer, while it streams.
 
-    def __init__(self) -> None:
+    What has been handed out cannot be taken back: a thought whose beginning is in the prompt is only left out if that is known.
+
+    Args:
+        opened: Whether the prompt ends with `<think>`, so that the text begins inside the thought.
+    """
+
+    def __init__(self, *, opened: bool = False) -> None:
         self._held = ""
-        self._phase = "start"
+        self._phase = "thought" if opened else "start"
 
     def feed(self, piece: str) -> str:
         """Take the next piece in and return what of it belongs to the answer."""
@@ -54,4 +82,4 @@ class ThoughtFilter:
 
     def finish(self) -> str:
         """What is left at the end: the beginning of a tag that was none."""
-        return self._held if self._phase == "start" else ""
+        return self._held.rstrip() if self._phase == "start" else ""
