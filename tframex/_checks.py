@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from tframex._types import Messages
 from tframex.errors import ConfigurationError
 
-__all__ = ["check_count"]
+__all__ = ["check_count", "check_messages"]
+
+_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def check_count(name: str, value: object, *, least: int = 1, unit: str = "", instead: str = "") -> int:
@@ -15,3 +20,31 @@ def check_count(name: str, value: object, *, least: int = 1, unit: str = "", ins
             f"{name} must be a whole number{of}, at least {least}{instead and f' {instead}'}, not {value!r}"
         )
     return value
+
+
+def check_messages(messages: object) -> Messages:
+    """Refuse what no chat endpoint could make sense of."""
+    if isinstance(messages, str):
+        raise ConfigurationError(
+            f"messages must be a list of messages, not the string {_short(messages)}; "
+            'write [{"role": "user", "content": ...}], or give the prompt to an agent'
+        )
+    if not isinstance(messages, (list, tuple)):
+        raise ConfigurationError(f"messages must be a list of messages, not {type(messages).__name__}")
+    if not messages:
+        raise ConfigurationError("messages is empty; give at least one message")
+    for position, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise ConfigurationError(f"messages[{position}] must be a dict, not {_short(message)}")
+        role = message.get("role")
+        if role not in _ROLES:
+            raise ConfigurationError(f"messages[{position}] has the role {role!r}; expected one of {', '.join(_ROLES)}")
+        content = message.get("content")
+        if not isinstance(content, (str, list)) and not (content is None and role == "assistant"):
+            raise ConfigurationError(f"messages[{position}]['content'] must be text, not {_short(content)}")
+    return messages
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -81,7 +81,7 @@ def test_a_local_model_starts_at_the_first_call_and_stops_when_it_is_closed() ->
     with sync.VLLMModel.local(server={"slots": 1, "context_window": 512}) as model:
         assert model.call(QUESTION, **GREEDY).text
         assert model.context_window == 512
-        server = model._async._server
+        server = model._async._connector.server
         assert server is not None
         process = psutil.Process(server.pid)
     assert not process.is_running()
@@ -101,7 +101,7 @@ def test_a_key_is_asked_for_if_one_is_set() -> None:
 def test_a_server_that_died_says_so_and_starts_again() -> None:
     with sync.VLLMModel.local(server={"slots": 1, "context_window": 256}) as model:
         model.call(QUESTION, **GREEDY)
-        server = model._async._server
+        server = model._async._connector.server
         assert server is not None
         psutil.Process(server.pid).kill()
         psutil.Process(server.pid).wait(10)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import openai
 import pytest
 
+from tests.conftest import USER, Colour
+from tframex import sync
+from tframex._address import display_url, normalize_url
+from tframex._checks import check_messages
+from tframex.agents import BasicAgent
 from tframex.errors import ConfigurationError
 from tframex.model import VLLMModel
-from tframex.model._settings import check_messages, display_url, normalize_url
+from tframex.testing import FakeVLLM
 
 
 @pytest.mark.parametrize(
@@ -122,6 +128,59 @@ def test_openai_s_own_variables_serve_where_ours_are_not_set() -> None:
     assert (model.api_url, model.default_max_tokens) == ("http://o/v1", 1024)
 
 
+def key_of(environ: dict[str, str], **given: Any) -> str:
+    """The key that a model from these variables sends."""
+    with FakeVLLM() as server:
+        found = {name: server.url if value == "URL" else value for name, value in environ.items()}
+        arguments = {name: server.url if value == "URL" else value for name, value in given.items()}
+        with sync.VLLMModel.from_env({"MODEL_NAME": "fake", **found}, **arguments) as model:
+            model.call([{"role": "user", "content": "hi"}])
+        return server.requests[0].headers["authorization"].removeprefix("Bearer ")
+
+
+OURS, THEIRS = {"API_URL": "URL", "API_KEY": "ours"}, {"OPENAI_BASE_URL": "URL", "OPENAI_API_KEY": "theirs"}
+
+
+def test_a_key_of_the_environment_goes_to_the_url_of_its_pair_alone() -> None:
+    assert key_of(OURS) == key_of({**THEIRS, **OURS}) == key_of({**OURS, "OPENAI_API_KEY": "theirs"}) == "ours"
+    assert key_of(THEIRS) == key_of({**THEIRS, "API_KEY": "ours"}) == "theirs"
+    assert key_of({"API_KEY": "ours", "OPENAI_API_KEY": "theirs"}, api_url="URL") == "ours"
+    assert key_of({"OPENAI_BASE_URL": "URL", "API_KEY": "ours"}, api_key="given") == "given"
+
+
+@pytest.mark.parametrize(
+    ("environ", "given", "complaint"),
+    [
+        (
+            {"API_URL": "http://h", "OPENAI_API_KEY": "sk"},
+            {},
+            "API_KEY is not set, which has the key for API_URL; OPENAI_API_KEY is set, but is not sent to another URL than",
+        ),
+        (
+            {"OPENAI_BASE_URL": "http://h", "API_KEY": "sk"},
+            {},
+            "OPENAI_API_KEY is not set, which has the key for OPENAI_BASE_URL; API_KEY is set, but",
+        ),
+        (
+            {"OPENAI_API_KEY": "sk"},
+            {"api_url": "http://h"},
+            "API_KEY is not set, which has the key for api_url; OPENAI",
+        ),
+        (
+            {"API_URL": "http://h"},
+            {},
+            r"API_KEY is not set, which has the key for API_URL\. Set API_KEY \(for a server",
+        ),
+    ],
+)
+def test_a_key_that_belongs_elsewhere_is_refused_and_what_to_set_is_said(
+    environ: dict[str, str], given: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=complaint) as caught:
+        VLLMModel.from_env({"MODEL_NAME": "m", **environ}, **given)
+    assert "sk" not in str(caught.value).replace("ask", "")
+
+
 @pytest.mark.parametrize("name", ["API_URL", "API_KEY", "MODEL_NAME"])
 def test_a_missing_variable_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"environment variable {name} .*is not set"):
@@ -136,3 +195,57 @@ def test_a_variable_that_is_no_number_is_named_with_its_value() -> None:
 def test_arguments_go_before_the_environment() -> None:
     model = VLLMModel.from_env({"API_KEY": "k"}, model_name="other", api_url="http://h", default_max_tokens=5)
     assert (model.model_name, model.default_max_tokens) == ("other", 5)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "home"),
+    [
+        ("checkpoint", "job.sqlite", "a system's run, complete, stream or run_file"),
+        ("progress", print, "a system's run"),
+        ("num_calls", 3, r"MultiCallSystem\.run"),
+        ("chunk_size", 100, "the constructor of ChainOfAgents"),
+        ("default_max_tokens", 5, "the constructor of the model; for one call, give max_tokens"),
+        ("max_concurrency", 5, "the constructor of the model"),
+        ("system_prompt", "Be brief.", "the constructor of an agent"),
+        ("restart", True, "events"),
+    ],
+)
+def test_our_own_keywords_are_refused_where_they_do_not_belong_and_never_posted(
+    colour: Colour, option: str, value: Any, home: str
+) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            agent = colour.make(BasicAgent("a", colour.original(model)))
+            complaint = f"{option} is not an option of a model call, .* {home}"
+            with pytest.raises(ConfigurationError, match=complaint):
+                await model.call(USER, **{option: value})
+            if option != "restart":
+                with pytest.raises(ConfigurationError, match=complaint):
+                    await agent.run("hi", **{option: value})
+
+    with FakeVLLM() as server:
+        colour.run(body)
+    assert server.requests == []
+
+
+def test_what_an_endpoint_calls_as_we_do_can_be_sent_in_the_extra_body(colour: Colour) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            await model.call(USER, extra_body={"progress": 1})
+
+    with FakeVLLM() as server:
+        colour.run(body)
+    assert server.requests[0].body["progress"] == 1
+
+
+def test_stream_options_can_be_left_out(colour: Colour) -> None:
+    """Some gateways refuse a request that has them."""
+
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            assert (await model.call(USER, stream_options=None)).usage is None
+            await model.call(USER, stream_options=openai.omit)
+
+    with FakeVLLM() as server:
+        colour.run(body)
+    assert all("stream_options" not in request.body for request in server.requests)

@@ -24,7 +24,7 @@ LAYERS = [
     ["errors", "_types"],
     ["completion"],
     ["events"],
-    ["_checks", "_logging", "files", "tasks", "tokens"],
+    ["_address", "_checks", "_logging", "files", "tasks", "tokens"],
     ["text"],
     ["chunking"],
     ["exchange"],

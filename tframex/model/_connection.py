@@ -1,10 +1,25 @@
-"""What a model holds on one event loop: the official client."""
+"""What a model holds on one event loop: the official client; and how it is made."""
 
 from __future__ import annotations
 
-from tframex.exchange import Endpoint
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-__all__ = ["Connection"]
+import anyio
+import anyio.to_thread
+
+from tframex._address import display_url
+from tframex.errors import WrongLoopError
+from tframex.exchange import Endpoint
+from tframex.tasks import LoopBound
+
+if TYPE_CHECKING:
+    import httpx2
+    import openai
+
+    from tframex.local import LocalServer
+
+__all__ = ["Connection", "Connector", "transport_timeout"]
 
 
 class Connection:
@@ -23,3 +38,109 @@ class Connection:
         """Close the client, if it is ours."""
         if self._owned:
             await self.endpoint.client.close()
+
+
+class Connector:
+    """Makes the connection of the running loop when it is first needed, and closes it with the loop.
+
+    Args:
+        model_id: The served name.
+        url: Where the API is.
+        api_key: Its key.
+        connect_timeout: Seconds to connect; None is no limit.
+        max_connections: Calls in flight concurrently; None is no limit.
+        default_headers: Headers for every request.
+        http_client: The user's own HTTP client, or None.
+
+    Attributes:
+        url: Where the API is; that of a local server is known when it has started.
+        official: How to get the user's official client and whether it is then ours to close; None: we make one.
+        server: The local server to start first, or None.
+        moved: Called when a local server has started at another URL.
+    """
+
+    def __init__(
+        self,
+        model_id: str,
+        url: str,
+        api_key: str,
+        *,
+        connect_timeout: float | None,
+        max_connections: int | None,
+        default_headers: Mapping[str, str] | None,
+        http_client: httpx2.AsyncClient | None,
+    ) -> None:
+        self.url = url
+        self.official: tuple[Callable[[], openai.AsyncOpenAI], bool] | None = None
+        self.server: LocalServer | None = None
+        self.moved: Callable[[], None] = _nothing
+        self._model_id = model_id
+        self._api_key = api_key
+        self._connect_timeout = connect_timeout
+        self._max_connections = max_connections
+        self._default_headers = default_headers
+        self._http_client = http_client
+        self._connection = LoopBound(self._connect, Connection.aclose)
+
+    async def get(self) -> Connection:
+        """The connection of the running loop.
+
+        Raises:
+            WrongLoopError: Another loop that is alive has one.
+            LocalServerError: The local server did not start.
+        """
+        if self.server is not None:
+            await self._start(self.server)
+        connection = await self._connection.get()
+        if connection is None:
+            raise WrongLoopError(
+                f"model {self._model_id!r} is in use on another event loop that is still alive. One model object "
+                "belongs to one loop at a time: make one for each loop, or use tframex.sync from threads.",
+                model_id=self._model_id,
+            )
+        return connection
+
+    async def aclose(self) -> None:
+        """Close the connection, and stop the local server."""
+        await self._connection.aclose()
+        if self.server is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self.server.stop)
+
+    async def _start(self, server: LocalServer) -> None:
+        await anyio.to_thread.run_sync(server.start)
+        if self.url != server.url:
+            await self._connection.aclose()
+            self.url = server.url
+            self.moved()
+
+    def _connect(self) -> Connection:
+        from tframex.exchange.transport import make_async_client
+
+        if self.official is not None:
+            make, owned = self.official
+            client = make()
+        else:
+            owned = self._http_client is None
+            client = make_async_client(
+                base_url=self.url,
+                api_key=self._api_key,
+                timeout=transport_timeout(self._connect_timeout),
+                max_connections=self._max_connections,
+                default_headers=self._default_headers,
+                http_client=self._http_client,
+                # A proxy of the environment is not the way to this machine.
+                trust_env=self.server is None,
+            )
+        return Connection(Endpoint(client, self._model_id, display_url(self.url), self._api_key), owned=owned)
+
+
+def transport_timeout(connect: float | None) -> openai.Timeout:
+    """What the transport may decide by itself; how long an answer may take is the read clock's business."""
+    import openai
+
+    return openai.Timeout(None, connect=connect)
+
+
+def _nothing() -> None:
+    """Nothing moves."""

@@ -1,23 +1,18 @@
-"""Checking what a model is made and called with, before anything is sent."""
+"""The keywords that the SDK keeps for itself, and what of a call's options goes to the endpoint."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
-from urllib.parse import urlsplit, urlunsplit
 
-from tframex._checks import check_count
-from tframex._types import Messages, ReasoningMode, ResumeMode
+from tframex._address import check_api_key, display_url, normalize_url
+from tframex._checks import check_count, check_messages
+from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ConfigurationError
 from tframex.exchange import Clocks
 
-__all__ = ["Settings", "check_api_key", "check_messages", "display_url", "normalize_url", "read_env"]
-
-_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_VERSION = re.compile(r"/v\d+\w*(/|$)")
+__all__ = ["Settings", "body_of", "check_api_key", "check_messages", "display_url", "normalize_url"]
 
 
 @dataclass(frozen=True)
@@ -59,105 +54,63 @@ class Settings:
         return Clocks(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.total_timeout)
 
 
-def check_messages(messages: object) -> Messages:
-    """Refuse what no chat endpoint could make sense of."""
-    if isinstance(messages, str):
-        raise ConfigurationError(
-            f"messages must be a list of messages, not the string {_short(messages)}; "
-            'write [{"role": "user", "content": ...}], or give the prompt to an agent'
-        )
-    if not isinstance(messages, (list, tuple)):
-        raise ConfigurationError(f"messages must be a list of messages, not {type(messages).__name__}")
-    if not messages:
-        raise ConfigurationError("messages is empty; give at least one message")
-    for position, message in enumerate(messages):
-        if not isinstance(message, Mapping):
-            raise ConfigurationError(f"messages[{position}] must be a dict, not {_short(message)}")
-        role = message.get("role")
-        if role not in _ROLES:
-            raise ConfigurationError(f"messages[{position}] has the role {role!r}; expected one of {', '.join(_ROLES)}")
-        content = message.get("content")
-        if not isinstance(content, (str, list)) and not (content is None and role == "assistant"):
-            raise ConfigurationError(f"messages[{position}]['content'] must be text, not {_short(content)}")
-    return messages
+# Keywords of ours by where they belong. An endpoint would ignore them silently.
+_ELSEWHERE = {
+    "a system's run, complete, stream or run_file": ("checkpoint", "progress"),
+    "MultiCallSystem.run": ("base_filename", "num_calls", "output_dir"),
+    "MultiCallSystem.vote": ("confidence",),
+    "ChainOfAgents.run and MapReduceSystem.run": ("initial_prompt", "long_text"),
+    "the constructor of ChainOfAgents or MapReduceSystem": (
+        "chunk_overlap",
+        "chunk_size",
+        "max_notes",
+        "stop_early",
+    ),
+    "the constructor of MultiCallSystem": ("warm_prefix",),
+    "the constructor of an agent": ("system_prompt",),
+    "the constructor of the model": (
+        "api_key",
+        "api_url",
+        "context_window",
+        "default_headers",
+        "default_max_tokens",
+        "default_temperature",
+        "http_client",
+        "max_concurrency",
+        "model_name",
+    ),
+    "events": ("restart",),
+}
+_HOMES = {name: home for home, names in _ELSEWHERE.items() for name in names}
+_HINTS = {
+    "default_headers": "; for one call, give extra_headers",
+    "default_max_tokens": "; for one call, give max_tokens",
+    "default_temperature": "; for one call, give temperature",
+    "model_name": "; for one call, give model",
+}
 
 
-def normalize_url(api_url: object) -> str:
-    """The base URL of the API, with `/v1` where it has no version of its own."""
-    if not isinstance(api_url, str) or not api_url.strip():
-        raise ConfigurationError(f"api_url must be a URL such as 'http://localhost:8000/v1', not {api_url!r}")
-    try:
-        url = urlsplit(api_url.strip())
-        valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigurationError(
-            f"api_url {display_url(api_url)!r} is not an http(s) URL; write it with its scheme, such as "
-            "'http://localhost:8000/v1'"
-        )
-    if url.username is not None or url.query or url.fragment:
-        raise ConfigurationError(
-            f"api_url {display_url(api_url)!r} has a user, a query or a fragment; a key goes into api_key, and "
-            "headers into default_headers"
-        )
-    path = url.path.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
-    if not _VERSION.search(path):
-        path += "/v1"
-    return urlunsplit((url.scheme, url.netloc, path, "", ""))
+def body_of(options: Mapping[str, Any], *, max_tokens: int | None, temperature: float | None) -> dict[str, Any]:
+    """What of a call's options goes to the endpoint, with the model's defaults.
 
+    An option that is None is left out: the endpoint's own default holds.
 
-def display_url(url: str) -> str:
-    """The URL without what may be secret in it: user, password, query."""
-    # A password may have a slash, and a URL that is none may have no scheme.
-    scheme, separator, rest = url.rpartition("://")
-    if "@" in rest:
-        rest = f"***@{rest.rpartition('@')[2]}"
-    return re.sub(r"[?#].*", "?***", f"{scheme}{separator}{rest}")
-
-
-def check_api_key(api_key: object) -> str:
-    """Refuse a missing key."""
-    if not isinstance(api_key, str) or not api_key.strip():
-        raise ConfigurationError("api_key is missing; for a server without a key give any text, such as 'none'")
-    if not api_key.strip().isascii() or not api_key.strip().isprintable():
-        raise ConfigurationError("api_key has characters that no HTTP header can carry; copy it again")
-    return api_key.strip()
-
-
-def read_env(environ: Mapping[str, str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables `API_URL`, `API_KEY`, ... as keywords of `VLLMModel`; what is `given` need not be set."""
-    environ = os.environ if environ is None else environ
-
-    def required(keyword: str, *names: str) -> str | None:
-        if keyword in given:
-            return None
-        for name in names:
-            if environ.get(name, "").strip():
-                return environ[name].strip()
-        alternatives = f" (or {', '.join(names[1:])})" if names[1:] else ""
-        raise ConfigurationError(
-            f"the environment variable {names[0]}{alternatives} is not set; set it, or copy .env.example to .env, fill "
-            "it in and load it"
-        )
-
-    def number(name: str, kind: type[int] | type[float]) -> Any:
-        value = environ.get(name, "").strip()
-        try:
-            return kind(value) if value else None
-        except ValueError:
-            raise ConfigurationError(f"the environment variable {name} must be a number, not {value!r}") from None
-
-    keywords = {
-        "model_name": required("model_name", "MODEL_NAME"),
-        "api_url": required("api_url", "API_URL", "OPENAI_BASE_URL"),
-        "api_key": required("api_key", "API_KEY", "OPENAI_API_KEY"),
-        "default_max_tokens": number("MAX_TOKENS", int),
-        "default_temperature": number("TEMPERATURE", float),
-    }
-    return {name: value for name, value in keywords.items() if value is not None}
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    Raises:
+        ConfigurationError: An option is wrong, or a keyword of the SDK that belongs elsewhere.
+    """
+    for name in options:
+        if name in _HOMES:
+            raise ConfigurationError(
+                f"{name} is not an option of a model call, it belongs to {_HOMES[name]}{_HINTS.get(name, '')}. What the "
+                "endpoint itself calls so goes into extra_body."
+            )
+    if "stream" in options:
+        raise ConfigurationError("stream is not an option: call returns the complete answer, call_stream its pieces")
+    if options.get("n") is not None:
+        check_count("n", options["n"])
+    body: dict[str, Any] = {"temperature": temperature, "stream_options": {}, **options}
+    if "max_completion_tokens" not in body:
+        body.setdefault("max_tokens", max_tokens)
+    if isinstance(body["stream_options"], Mapping):
+        body["stream_options"] = {"include_usage": True, **body["stream_options"]}
+    return {name: value for name, value in body.items() if value is not None}

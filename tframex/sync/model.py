@@ -184,6 +184,10 @@ class VLLMModel(BaseModel):
         )
 
     @property
+    def api_url(self) -> str:
+        return self._async.api_url
+
+    @property
     def model_name(self) -> str:
         return self._async.model_name
 

@@ -15,8 +15,8 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 def strip_thinking(text: str, *, opened: bool | None = None) -> str:
     """The answer without the thought it begins with, and without white space around it.
 
-    Only what is at the very beginning is a thought: from `<think>` to the first `</think>`, or to the end where that has not
-    come. An answer that mentions the tags stays complete.
+    Only what is at the very beginning is a thought: from `<think>` to the first `</think>`, or to the end where that is
+    missing. An answer that mentions the tags stays complete.
 
     Some chat templates write the `<think>` into the prompt, so that the text begins inside the thought. Where it is unknown
     whether that is so, the text itself must show it: by a `</think>` on its own line and a blank line after it, with no
@@ -43,7 +43,8 @@ def _is_evidence(before: str) -> bool:
 class ThoughtFilter:
     """Leaves out the thought that an answer begins with, and the white space around the answer, while it streams.
 
-    What has been handed out cannot be taken back: a thought whose beginning is in the prompt is only left out if that is known.
+    What has been handed out cannot be taken back: a thought whose beginning is in the prompt is only left out if that is
+    known.
 
     Args:
         opened: Whether the prompt ends with `<think>`, so that the text begins inside the thought.

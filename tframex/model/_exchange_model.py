@@ -1,0 +1,234 @@
+"""A model whose calls are exchanges with a chat endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from tframex._checks import check_messages
+from tframex._types import Messages
+from tframex.completion import Completion, Delta
+from tframex.errors import ConfigurationError
+from tframex.events import CallStarted, Event, RunFinished
+from tframex.exchange import ChatRequest, Exchange, RetryBudget
+from tframex.model._assembly import Assembly
+from tframex.model._call_record import is_recording, note_call
+from tframex.model._connection import Connector, transport_timeout
+from tframex.model._knowledge import Knowledge
+from tframex.model._model_call import ModelCall
+from tframex.model._settings import Settings, body_of
+from tframex.model.base import BaseModel
+from tframex.tasks import Closing
+
+__all__ = ["ExchangeModel"]
+
+
+class ExchangeModel(BaseModel):
+    """The calls of a `VLLMModel`.
+
+    Args:
+        model_id: The served name.
+        connector: Makes the connections.
+        settings: What holds for a call that does not say otherwise.
+    """
+
+    def __init__(self, model_id: str, connector: Connector, settings: Settings) -> None:
+        super().__init__(model_id)
+        self.default_temperature: float | None = None
+        self._connector = connector
+        self._settings = settings
+        self._knowledge = Knowledge(model_id, connector.get)
+        self._budget = RetryBudget()
+
+    async def call_stream(self, messages: Messages, **options: Any) -> AsyncGenerator[str, None]:
+        """The text of the answer, piece by piece, as the server generates it.
+
+        Leaving the loop early closes the connection, and the server stops generating; use `contextlib.aclosing` where
+        you `break`, so that it happens at once.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            **options: Options of the API, or settings of the constructor for this call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
+        """
+        if options.get("n") not in (None, 1):
+            raise ConfigurationError(f"call_stream gives one text; for n={options['n']} use stream or call")
+        call = self._call(messages, options, restartable=False)
+        async with Closing(call.batches(await self._connector.get())) as batches:
+            async for deltas in batches:
+                for delta in deltas:
+                    if isinstance(delta, str):
+                        yield delta
+                    elif delta.content:
+                        yield delta.content
+        if is_recording():
+            note_call(call.completion())
+
+    async def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is complete: `CallStarted`, its pieces as they arrive, `RunFinished` at the end.
+
+        Retries and continuations are events too. `RunFinished.result` is the `Completion`.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
+                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+            **options: Options of the API, or settings of the constructor for this call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
+        """
+        call = self._call(messages, options, restartable=restart)
+        yield CallStarted(model_id=self.model_id)
+        async with Closing(call.events(await self._connector.get())) as batches:
+            async for events in batches:
+                for event in events:
+                    yield event
+        completion = call.completion()
+        note_call(completion)
+        yield RunFinished(completion)
+
+    async def stream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
+        """The answer piece by piece, then the whole `Completion` as the last item.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            **options: Options of the API, or settings of the constructor for this call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
+        """
+        call = self._call(messages, options, restartable=False)
+        async with Closing(call.batches(await self._connector.get())) as batches:
+            async for deltas in batches:
+                for delta in deltas:
+                    yield Delta(delta) if isinstance(delta, str) else delta
+        completion = call.completion()
+        note_call(completion)
+        yield completion
+
+    async def call(self, messages: Messages, **options: Any) -> Completion:
+        """The whole answer, with its usage and how it came about.
+
+        Since nobody sees the text before it is whole, an answer that breaks off and cannot be continued is asked for
+        again from the start, within `max_retries`.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            **options: Options of the API, or settings of the constructor for this call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
+        """
+        call = self._call(messages, options, restartable=True)
+        async with Closing(call.batches(await self._connector.get())) as batches:
+            async for _ in batches:
+                pass
+        completion = call.completion()
+        note_call(completion)
+        return completion
+
+    async def continues(self, options: dict[str, Any]) -> bool:
+        """Whether `stream_after` can continue a partial answer to a request with these options.
+
+        Not with `resume="never"`, nor with tools, a grammar or `n` above 1; else it depends on the endpoint, which is asked
+        once.
+
+        Args:
+            options: The options of the call.
+        """
+        request = ChatRequest.build(self.model_id, [], options)
+        if not request.spliceable or self._settings.override(dict(options)).resume != "auto":
+            return False
+        return await self._knowledge.continues()
+
+    async def stream_after(
+        self, messages: Messages, partial: str, tokens: int, **options: Any
+    ) -> AsyncGenerator[Delta | Completion, None]:
+        """As `stream`, for an answer of which an earlier run has received `partial`; that is the first piece.
+
+        Args:
+            messages: The conversation.
+            partial: The beginning of the answer.
+            tokens: How many tokens (events of the stream) it took; `max_tokens` is reduced by it.
+            **options: The options of the call.
+
+        Raises:
+            ConfigurationError: The messages or an option are wrong; nothing was sent.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
+        """
+        call = self._call(messages, options, restartable=False)
+        call.begin_with(partial, tokens)
+        yield Delta(partial)
+        async with Closing(call.batches(await self._connector.get())) as batches:
+            async for deltas in batches:
+                for delta in deltas:
+                    yield Delta(delta) if isinstance(delta, str) else delta
+        completion = call.completion()
+        note_call(completion)
+        yield completion
+
+    async def window(self) -> int | None:
+        """Tokens that prompt and answer may have together.
+
+        That is `context_window`, if you gave it; else what the endpoint says (asked once, at `/v1/models` and llama.cpp's
+        `/props`, or taken from its refusal of a prompt that was too long); else None.
+
+        Raises:
+            ModelConnectionError: The endpoint could not be reached.
+        """
+        return self.context_window or await self._knowledge.window()
+
+    def note_window(self, window: int) -> None:
+        """Learn the window from the refusal of a prompt that was too long; `context_window` takes precedence over it.
+
+        Args:
+            window: Tokens that prompt and answer may have together.
+        """
+        if self.context_window is None:
+            self._knowledge.note_window(window)
+
+    async def count_tokens(self, what: str | Messages) -> int | None:
+        """Tokens of a text or a conversation, counted by vLLM or llama.cpp; None if the endpoint does not count.
+
+        Args:
+            what: A text, or a conversation with what the chat template adds to it.
+
+        Raises:
+            ModelError: The endpoint could not be reached, or is busy.
+        """
+        return await self._knowledge.count(what)
+
+    async def close_client(self) -> None:
+        """Close the connections. The model can be used again afterwards."""
+        await self._connector.aclose()
+
+    def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> ModelCall:
+        check_messages(messages)
+        options = dict(options)
+        settings = self._settings.override(options)
+        model = options.pop("model", self.model_id)
+        body = body_of(options, max_tokens=self.default_max_tokens, temperature=self.default_temperature)
+        # An official client of the user's has a timeout of its own.
+        connecting = Settings.connect_timeout if self._connector.official else self._settings.connect_timeout
+        if settings.connect_timeout != connecting and "timeout" not in body:
+            body["timeout"] = transport_timeout(settings.connect_timeout)
+        exchange = Exchange(
+            ChatRequest.build(model, messages, body),
+            abilities=self._knowledge.abilities,
+            budget=self._budget,
+            model_id=self.model_id,
+            max_retries=settings.max_retries,
+            resume=settings.resume,
+            restartable=restartable,
+            limit=self.limit,
+        )
+        # One of several answers that loops must not end the others.
+        repeats = settings.max_repeats if options.get("n") in (None, 1) else None
+        return ModelCall(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, self.limit, repeats)
