@@ -50,7 +50,7 @@ async def emitted(server: FakeVLLM, notes: Notes, *, leave: bool = False, **opti
     try:
         call = model._call(USER, options, restartable=True)
         call._exchange.observer = notes
-        stream = call.events(await model._connected(), "step 1")
+        stream = call.events(await model._connector.get(), "step 1")
         async for batch in stream:
             events += batch
             if leave and events:
@@ -92,7 +92,7 @@ def test_retries_and_resumes_are_events_in_their_place_among_the_pieces() -> Non
 def test_a_retry_can_be_reported_before_its_request_is_sent() -> None:
     async def body() -> None:
         model = VLLMModel("fake", server.url, "k")
-        stream = model._call(USER, {}, restartable=False).events(await model._connected())
+        stream = model._call(USER, {}, restartable=False).events(await model._connector.get())
         (event,) = await anext(stream)
         assert isinstance(event, CallRetried)
         assert isinstance(event.error, ModelStatusError)
