@@ -12,7 +12,7 @@ from tframex.exchange._abilities import Abilities
 from tframex.exchange._failures import error_from_body, started_over, unreadable
 from tframex.exchange._received import Received
 from tframex.exchange._splice import Splice, StartedOverError
-from tframex.exchange._sse import EventTooLargeError, SSEDecoder
+from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
 
 __all__ = ["Arrival", "ResponseReader"]
@@ -66,6 +66,7 @@ class ResponseReader:
         """Every answer has its finish reason."""
         self.failure: ModelError | None = None
         self._decoder = SSEDecoder()
+        self._undecided = False
         self._plain = 0
         """Above 0, an event is expected to be nothing but text; below, not for so many events more."""
         self._abilities = abilities
@@ -77,7 +78,9 @@ class ResponseReader:
         """Note the headers of a successful response."""
         self._abilities.learn_from_headers(headers)
         content_type = headers.get("content-type", "")
-        self.is_stream = not content_type.startswith(("text/html", "application/json"))
+        # Some servers label their events so; how the body begins tells.
+        self._undecided = content_type.startswith(("text/html", "application/json"))
+        self.is_stream = not self._undecided
 
     def feed(self, data: bytes) -> Arrival:
         """Take bytes of the body and return the chunks that are new to the reader.
@@ -89,7 +92,9 @@ class ResponseReader:
         # The hot path of every stream: half a microsecond for each of many events, two for one that comes alone.
         batch = Arrival([], [], self.splice is not None)
         if not self.is_stream:
-            return batch
+            if not (self._undecided and self._begins_like_events()):
+                return batch
+            data = self.head
         try:
             items = self._decoder.feed(data)
             if self._plain > 0 and items:
@@ -101,10 +106,18 @@ class ResponseReader:
         except StartedOverError as exc:
             self.failure = started_over(model_id=self._model_id)
             self.failure.__cause__ = exc
-        except (EventTooLargeError, msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except Exception as exc:
+            # Of whatever class: a server can send what makes a decoder raise RecursionError or OverflowError. What was
+            # read before it is handed out; an exception from here would lose it, though it is noted as received.
             self.failure = unreadable(self.head, model_id=self._model_id, partial=self.received.text, why=str(exc))
             self.failure.__cause__ = exc
         return batch
+
+    def _begins_like_events(self) -> bool:
+        head = self.head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+        self.is_stream = head.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+        self._undecided = not self.is_stream and len(head) < len(b"retry:")
+        return self.is_stream
 
     def _take_texts(self, items: list[bytes], batch: Arrival) -> list[str] | None:
         """Take in events that are nothing but text, all at once; None if one of them is something else."""
@@ -150,7 +163,7 @@ class ResponseReader:
             # JSON of another shape. It can be read, but two halves of it are better not joined.
             chunk = decode_leniently(item)
             self.received.unspliceable = True
-        if chunk.error is not None:
+        if chunk.error:  # some gateways send an empty one with every event
             if self.whole:
                 return False
             raise error_from_body(chunk.error, model_id=self._model_id)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tframex._types import Message, Messages
+from tframex.exchange._failures import not_json
 
 __all__ = ["ChatRequest"]
 
@@ -75,7 +76,11 @@ class ChatRequest:
         }
         body.update(options.get("extra_body") or {})
         transport = {name: options[name] for name in _TRANSPORT if options.get(name) is not None}
-        return cls(model=model, messages=messages, options=body, transport=transport)
+        try:
+            # A chat loop appends the answer to its history while it grows: a continuation would have it twice.
+            return cls(model=model, messages=_copy(messages), options=_copy(body), transport=transport)
+        except RecursionError as exc:
+            raise not_json(exc) from exc
 
     def keywords(self) -> dict[str, Any]:
         """The keywords for the official client's `post`.
@@ -108,6 +113,17 @@ class ChatRequest:
         )
 
     @property
+    def text_only(self) -> bool:
+        """Whether the conversation is nothing but text: token ids do not say what is in an image, audio or video."""
+        for message in self.messages:
+            content = message.get("content")
+            if isinstance(content, (str, type(None))):
+                continue
+            if not isinstance(content, (list, tuple)) or not all(map(_is_text, content)):
+                return False
+        return True
+
+    @property
     def max_tokens(self) -> int | None:
         """The limit of the answer in tokens, under either of its names."""
         limit = self.options.get("max_completion_tokens")
@@ -119,11 +135,15 @@ class ChatRequest:
         """Whether token ids describe exactly the text that arrived.
 
         With stop strings the server holds text back while it already reports its tokens; log probabilities have another
-        shape on the text endpoint, and that endpoint's default for `max_tokens` is 16.
+        shape on the text endpoint, that endpoint's default for `max_tokens` is 16, and it takes no images.
         """
         options = self.options
         return (
-            self.spliceable and not options.get("stop") and not options.get("logprobs") and self.max_tokens is not None
+            self.spliceable
+            and not options.get("stop")
+            and not options.get("logprobs")
+            and self.max_tokens is not None
+            and self.text_only
         )
 
     def asking_for_token_ids(self) -> ChatRequest:
@@ -169,3 +189,16 @@ class ChatRequest:
         if isinstance(options.get("min_tokens"), int):
             options["min_tokens"] = max(0, options["min_tokens"] - tokens)
         return options
+
+
+def _copy(value: Any) -> Any:
+    """A copy of the containers; what is in them cannot change, or is not ours."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_copy(item) for item in value]
+    return value
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, str) or (isinstance(part, Mapping) and part.get("type") == "text")

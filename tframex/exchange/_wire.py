@@ -32,12 +32,16 @@ class ChunkDelta(msgspec.Struct, gc=False):
     tool_calls: list[ToolCallDelta] | None = None
 
 
+class LogProbs(msgspec.Struct, gc=False):
+    content: list[dict[str, Any]] | None = None
+
+
 class ChunkChoice(msgspec.Struct, gc=False):
     index: int = 0
     delta: ChunkDelta | None = None
     text: str | None = None
     finish_reason: str | None = None
-    logprobs: dict[str, Any] | None = None
+    logprobs: LogProbs | None = None
     token_ids: list[int] | None = None
 
 
@@ -110,14 +114,18 @@ def decode_leniently(data: bytes) -> Chunk:
     chunk = Chunk(error=body.get("error"))
     if isinstance(usage := body.get("usage"), dict):
         chunk.usage = ChunkUsage(_number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens")))
-    chunk.choices = [_choice(choice) for choice in body.get("choices") or () if isinstance(choice, dict)]
+    choices = body.get("choices")
+    if not isinstance(choices, (list, type(None))):
+        raise msgspec.ValidationError(f"its choices are {type(choices).__name__}, not a list")
+    chunk.choices = [_choice(choice) for choice in choices or () if isinstance(choice, dict)]
     return chunk
 
 
 def _choice(body: dict[str, Any]) -> ChunkChoice:
     delta = body.get("delta")
     fields = delta if isinstance(delta, dict) else {}
-    calls = [_tool_call(call) for call in fields.get("tool_calls") or () if isinstance(call, dict)]
+    written = fields.get("tool_calls")
+    calls = [_tool_call(call) for call in (written if isinstance(written, list) else ()) if isinstance(call, dict)]
     reason = body.get("finish_reason")
     return ChunkChoice(
         index=_number(body.get("index")),
@@ -147,4 +155,7 @@ def _text(value: Any) -> str | None:
 
 
 def _number(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) else 0
+    try:
+        return int(value) if isinstance(value, (int, float)) else 0
+    except (ValueError, OverflowError):  # not a number, or infinity
+        return 0

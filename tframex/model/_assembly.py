@@ -75,7 +75,7 @@ class Assembly:
                         parts.reasoning.append(thought)
                     into.append(Delta(content, thought, calls, choice.index))
             if choice.logprobs:
-                parts.logprobs += choice.logprobs.get("content") or ()
+                parts.logprobs += choice.logprobs.content or ()
             if choice.finish_reason:
                 parts.finish_reason = choice.finish_reason
 
