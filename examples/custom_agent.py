@@ -1,4 +1,4 @@
-"""An agent of your own: written once, asynchronously, and used in both colours."""
+"""Your own agent: written once, asynchronously, and used in both colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The four basic examples: an agent, an agent with context, a chain over a long text, several calls at once.
+"""The four basic examples: an agent, an agent with context, a chain over a long text, several concurrent calls.
 
 Run one with `python examples/example.py --example 3`, or all of them without an argument.
 """
@@ -50,7 +50,7 @@ async def chain(model: VLLMModel) -> None:
 
 
 async def multi_call(model: VLLMModel) -> None:
-    """The same prompt several times at once, each answer in a file of its own."""
+    """The same prompt several times concurrently, each answer in its own file."""
     print("== 4. MultiCallSystem ==")
     system = MultiCallSystem(system_id="names", model=model)
     prompt = "Invent a name for a ferry. Answer with the name alone."

@@ -42,7 +42,7 @@ def chain(model: VLLMModel) -> None:
 
 
 def multi_call(model: VLLMModel) -> None:
-    """The same prompt several times at once, each answer in a file of its own."""
+    """The same prompt several times concurrently, each answer in its own file."""
     print("== 4. MultiCallSystem ==")
     prompt = "Invent a name for a ferry. Answer with the name alone."
     system = MultiCallSystem("names", model)

@@ -21,7 +21,7 @@ from tframex import BasicAgent, TFrameXError, VLLMModel
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """One model for the whole service: it keeps the connections."""
+    """One model for the service: it keeps the connections."""
     async with VLLMModel.from_env() as model:
         app.state.agent = BasicAgent("web", model, system_prompt="Answer in plain words.")
         yield

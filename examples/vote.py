@@ -1,4 +1,4 @@
-"""Self-consistency: ask several times at once, take what most answers say, and stop when that is settled."""
+"""Self-consistency: ask several times concurrently, take what most answers say, and stop when that is settled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from _setup import get_sync_model
 from tframex.sync import MultiCallSystem
 
 QUESTION = (
-    "A ferry takes 12 cars. Each car brings 3 people, and 7 people come on foot. How many people are on board? "
+    "A ferry takes 12 cars. Each car carries 3 people, and 7 people come on foot. How many people are on board? "
     "Think briefly, and end with the number alone."
 )
 

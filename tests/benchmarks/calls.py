@@ -39,7 +39,7 @@ async def official(url: str, calls: int) -> None:
 
 
 async def fixed(url: str, calls: int) -> None:
-    """`MultiCallSystem` with the same number at once."""
+    """`MultiCallSystem` with the same number in flight."""
     await _sample(url, calls, AT_ONCE)
 
 
@@ -58,7 +58,7 @@ async def _sample(url: str, calls: int, at_once: int | Literal["auto"]) -> None:
 
 CLIENTS: dict[str, Callable[[str, int], Awaitable[None]]] = {
     "openai.AsyncOpenAI, semaphore": official,
-    "MultiCallSystem, 32 at once": fixed,
+    "MultiCallSystem, 32 in flight": fixed,
     "MultiCallSystem, auto": auto,
 }
 
@@ -87,7 +87,7 @@ def run() -> list[Table]:
     return [
         Table(
             "CPU of a short call",
-            f"{CALLS} calls of {TOKENS} tokens, {AT_ONCE} at once; medians of {ROUNDS} rounds.",
+            f"{CALLS} calls of {TOKENS} tokens, {AT_ONCE} in flight; medians of {ROUNDS} rounds.",
             ["client", "CPU ms", "official / this"],
             [
                 [

@@ -108,9 +108,9 @@ def _fill(path: Path, facts: dict[str, float], days: dict[str, str], link: str) 
         ]
     if "continued" in facts:
         lines.append(
-            f"- Of {facts['faults']:.0f} ways in which a stream can break, {facts['continued']:.0f} end with the whole "
-            f"answer and the others with an error. Of {facts['clients']:.0f} other clients, {facts['fooled']:.0f} give out "
-            "half an answer as a whole one."
+            f"- Of {facts['faults']:.0f} ways in which a stream can break, {facts['continued']:.0f} end with the complete "
+            f"answer and the others with an error. Of {facts['clients']:.0f} other clients, {facts['fooled']:.0f} return "
+            "half an answer as a complete one."
         )
     if not lines:
         return

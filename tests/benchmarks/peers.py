@@ -58,7 +58,7 @@ def _table(found: dict[str, list[dict[str, Any]]], running: dict[str, Running]) 
 
     return Table(
         "A streamed token with other clients",
-        f"{STREAMS} streams of {TOKENS} tokens with one client object, at once where it is asynchronous and one after the "
+        f"{STREAMS} streams of {TOKENS} tokens with one client object, concurrently where it is asynchronous and one after the "
         f"other where it is not; medians of {ROUNDS} rounds; the server writes {BURST} events at a time. Import: from the "
         "start of the process's own code. Memory: the most it had.",
         ["client", "CPU us", f"times {_REFERENCE}", "tokens/s", "import s", "memory MiB"],

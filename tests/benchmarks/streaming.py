@@ -65,7 +65,7 @@ ASYNC: dict[str, tuple[Callable[[str], Any], Callable[[Any, str, int], Awaitable
 
 
 def measure_async(name: str, url: str, streams: int, tokens: int) -> tuple[float, float]:
-    """CPU microseconds for each token, and the wall time of the whole in seconds."""
+    """CPU microseconds for each token, and the wall time of all in seconds."""
 
     async def main() -> tuple[float, float]:
         make, read = ASYNC[name]
@@ -141,7 +141,7 @@ def cost() -> Table:
 
     return Table(
         "CPU of a streamed token",
-        f"{STREAMS} streams of {TOKENS} tokens, at once in asynchronous code and one after the other in synchronous code; "
+        f"{STREAMS} streams of {TOKENS} tokens, concurrently in asynchronous code and one after the other in synchronous code; "
         f"medians of {ROUNDS} rounds. The server writes {BURST} events at a time, each in an HTTP chunk of its own. "
         "*official / this*: times cheaper than the official client of the same colour.",
         ["client", "CPU us", "official / this", "this / bare"],
@@ -169,7 +169,7 @@ def many(streams: int = 500, tokens: int = 100, pace: float = 0.02) -> Table:
     with serve(pace) as url:
         walls = {name: measure_async(name, url, streams, tokens)[1] for name in names}
     return Table(
-        f"{streams} streams at once",
+        f"{streams} concurrent streams",
         f"{streams} streams of {1 / pace:.0f} tokens/s, {tokens} tokens each, in one process: the time to the last end.",
         ["client", "seconds", "this / bare"],
         [[f"`{n}`" if "." in n else n, f"{wall:.2f}", f"{wall / walls[BARE]:.2f}"] for n, wall in walls.items()],

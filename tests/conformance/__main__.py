@@ -57,9 +57,9 @@ def main() -> None:
             print(f"{client.name}: {', '.join(found[0])}", flush=True)
     table = Table(
         "What becomes of each fault",
-        f"One fault server; every client was told to wait {_PATIENCE:g} s for anything. *continued*: the text came whole "
-        "and once although it broke in the middle; *whole*: it was had at once, or asked for again; *detected*: an error "
-        "says that something is missing; **LOST**: half an answer, or none, was given out as a whole one; **DUPLICATED**: "
+        f"One fault server; every client was told to wait {_PATIENCE:g} s for anything. *continued*: the text came complete "
+        "and once although it broke in the middle; *complete*: it came undisturbed, or was asked for again; *detected*: an error "
+        "says that something is missing; **LOST**: half an answer, or none, was returned as a complete one; **DUPLICATED**: "
         f"something is in the text twice; **HUNG**: no answer after {_LIMIT:g} s.",
         ["fault", *outcomes],
         [
@@ -81,7 +81,7 @@ def facts(outcomes: dict[str, list[str]]) -> dict[str, float]:
     theirs: list[Any] = [found for name, found in outcomes.items() if "tframex" not in name and "VLLM" not in name]
     return {
         "faults": len(FAULTS),
-        "continued": sum(one in ("continued", "whole") for one in ours),
+        "continued": sum(one in ("continued", "complete") for one in ours),
         "clients": len(theirs),
         "fooled": sum(found[_CLEAN_END] == "LOST" for found in theirs),
     }

@@ -74,7 +74,7 @@ CLIENTS = (
 
 
 class Running:
-    """An adapter's process, which is begun anew when it hangs.
+    """An adapter's process, which is restarted when it hangs.
 
     Args:
         client: The client.

@@ -63,11 +63,11 @@ FAULTS = (
 def verdict(text: str, error: str | None, *, middle: bool) -> str:
     """What became of a fault, from the text that a user has seen and the error that was raised.
 
-    `continued` and `whole`: the text is all there, once. `detected`: an error says that it is not. `LOST`: half an answer,
+    `continued` and `complete`: the text is all there, once. `detected`: an error says that it is not. `LOST`: half an answer,
     or none, without an error. `DUPLICATED`: something is there twice.
     """
     if text == TEXT:
-        return "detected" if error else "continued" if middle else "whole"
+        return "detected" if error else "continued" if middle else "complete"
     if len(text) > len(TEXT) or text.count(TEXT[:20]) > 1:
         return "DUPLICATED"
     if error:

@@ -59,7 +59,7 @@ def _bench(connect: Any, ask: Any, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(connect: Callable[[], Any], ask: Any, rounds: list[list[list[str]]]) -> tuple[float, float]:
-    """Ask for all answers of a round: at once, if the client is asynchronous; CPU and wall time of the last round."""
+    """Ask for all answers of a round: concurrently, if the client is asynchronous; CPU and wall time of the last round."""
     if not inspect.iscoroutinefunction(ask):
         client = connect()
         for row in rounds:
