@@ -63,8 +63,8 @@ FAULTS = (
 def verdict(text: str, error: str | None, *, middle: bool) -> str:
     """What became of a fault, from the text that a user has seen and the error that was raised.
 
-    `continued` and `complete`: the text is all there, once. `detected`: an error says that it is not. `LOST`: half an answer,
-    or none, without an error. `DUPLICATED`: something is there twice.
+    `continued` and `complete`: the text is all there, once. `detected`: an error says that it is not. `LOST`: half an
+    answer, or none, without an error. `DUPLICATED`: something is there twice.
     """
     if text == TEXT:
         return "detected" if error else "continued" if middle else "complete"
