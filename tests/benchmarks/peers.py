@@ -59,8 +59,8 @@ def _table(found: dict[str, list[dict[str, Any]]], running: dict[str, Running]) 
     return Table(
         "A streamed token with other clients",
         f"{STREAMS} streams of {TOKENS} tokens with one client object, concurrently where it is asynchronous and one after "
-        f"the other where it is not; medians of {ROUNDS} rounds; the server writes {BURST} events at a time. Import: from the "
-        "start of the process's own code. Memory: the most it had.",
+        f"the other where it is not; medians of {ROUNDS} rounds; the server writes {BURST} events at a time. "
+        "Import: from the start of the process's own code. Memory: the most it had.",
         ["client", "CPU us", f"times {_REFERENCE}", "tokens/s", "import s", "memory MiB"],
         [
             [

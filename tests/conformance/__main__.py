@@ -58,9 +58,10 @@ def main() -> None:
     table = Table(
         "What becomes of each fault",
         f"One fault server; every client was told to wait {_PATIENCE:g} s for anything. *continued*: the text came "
-        "complete and once although it broke in the middle; *complete*: it came undisturbed, or was asked for again; *detected*: an "
-        "error says that something is missing; **LOST**: half an answer, or none, was returned as a complete one; "
-        f"**DUPLICATED**: something is in the text twice; **HUNG**: no answer after {_LIMIT:g} s.",
+        "complete and once although it broke in the middle; *complete*: it came undisturbed, or was asked for again; "
+        "*detected*: an error says that something is missing; **LOST**: half an answer, or none, was returned as a "
+        "complete one; **DUPLICATED**: something is in the text twice; "
+        f"**HUNG**: no answer after {_LIMIT:g} s.",
         ["fault", *outcomes],
         [
             [
