@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from tests.conftest import ROOT
@@ -144,6 +145,15 @@ def test_an_answer_can_go_to_a_file(server: FakeVLLM, folder: Path) -> None:
     done = tframex("run", "x", "-O", "new/answer.txt", API_URL=server.url)
     assert done.stdout == "new/answer.txt\n"
     assert (folder / "new" / "answer.txt").read_text() == TEXT
+
+
+def test_every_option_of_every_command_says_what_it_is_for() -> None:
+    """Where the annotation of an option is lost, its short name and its help are lost with it."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    for name, found in group.commands.items():
+        for option in found.params:
+            assert getattr(option, "help", None), f"{name} {option.name}"
 
 
 def test_a_thought_that_comes_apart_is_not_in_the_answer() -> None:

@@ -31,17 +31,17 @@ def command(app: typer.Typer, name: str | None = None) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        hints = get_type_hints(function, include_extras=True)
         own: list[inspect.Parameter] = []
         shared: list[inspect.Parameter] = []
         kinds: dict[str, type] = {}
-        for parameter in inspect.signature(function).parameters.values():
-            kind = hints[parameter.name]
+        # Not get_type_hints: where the default is None, that of Python 3.10 hides an option's name in an Optional.
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
+            kind = parameter.annotation
             if kind in _SHARED:
                 kinds[parameter.name] = kind
                 shared += _options(kind)
             else:
-                own.append(parameter.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+                own.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
         def run(**given: Any) -> None:
             for name, kind in kinds.items():
