@@ -10,126 +10,92 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tframex.agents import BaseAgent, BasicAgent, ContextAgent
-    from tframex.chunking import Chunk, Chunker, chunk_text
-    from tframex.client import APIStreamInterruptedError, AsyncOpenAI, OpenAI
-    from tframex.errors import (
-        AuthenticationError,
-        CheckpointError,
-        ChunkingError,
-        ConfigurationError,
-        ContextLengthError,
-        LocalServerError,
-        ModelConnectionError,
-        ModelError,
-        ModelNotFoundError,
-        ModelStatusError,
-        ModelTimeoutError,
-        OutputError,
-        PartialFailureError,
-        RateLimitError,
-        ResponseFormatError,
-        StreamInterruptedError,
-        TFrameXError,
-        WrongLoopError,
+    from tframex.agents import BaseAgent as BaseAgent, BasicAgent as BasicAgent, ContextAgent as ContextAgent
+    from tframex.chunking import Chunk as Chunk, Chunker as Chunker, chunk_text as chunk_text
+    from tframex.client import (
+        APIStreamInterruptedError as APIStreamInterruptedError,
+        AsyncOpenAI as AsyncOpenAI,
+        OpenAI as OpenAI,
     )
-    from tframex.local import LocalServer
+    from tframex.errors import (
+        AuthenticationError as AuthenticationError,
+        CheckpointError as CheckpointError,
+        ChunkingError as ChunkingError,
+        ConfigurationError as ConfigurationError,
+        ContextLengthError as ContextLengthError,
+        LocalServerError as LocalServerError,
+        ModelConnectionError as ModelConnectionError,
+        ModelError as ModelError,
+        ModelNotFoundError as ModelNotFoundError,
+        ModelStatusError as ModelStatusError,
+        ModelTimeoutError as ModelTimeoutError,
+        OutputError as OutputError,
+        PartialFailureError as PartialFailureError,
+        RateLimitError as RateLimitError,
+        ResponseFormatError as ResponseFormatError,
+        StreamInterruptedError as StreamInterruptedError,
+        TFrameXError as TFrameXError,
+        WrongLoopError as WrongLoopError,
+    )
+    from tframex.local import LocalServer as LocalServer
     from tframex.model import (
-        BaseModel,
-        Choice,
-        Completion,
-        Delta,
-        EndpointCounter,
-        Timings,
-        ToolCall,
-        Usage,
-        VLLMModel,
+        BaseModel as BaseModel,
+        Choice as Choice,
+        Completion as Completion,
+        Delta as Delta,
+        EndpointCounter as EndpointCounter,
+        Timings as Timings,
+        ToolCall as ToolCall,
+        Usage as Usage,
+        VLLMModel as VLLMModel,
     )
     from tframex.systems import (
-        BaseSystem,
-        BatchResult,
-        BestOf,
-        ChainOfAgents,
-        LongTextPrompts,
-        LongTextResult,
-        LongTextSystem,
-        MapReduceSystem,
-        MultiCallSystem,
-        Progress,
-        ProgressCallback,
-        Sample,
-        Samples,
-        Source,
-        Step,
-        Vote,
+        BaseSystem as BaseSystem,
+        BatchResult as BatchResult,
+        BestOf as BestOf,
+        ChainOfAgents as ChainOfAgents,
+        LongTextPrompts as LongTextPrompts,
+        LongTextResult as LongTextResult,
+        LongTextSystem as LongTextSystem,
+        MapReduceSystem as MapReduceSystem,
+        MultiCallSystem as MultiCallSystem,
+        Progress as Progress,
+        ProgressCallback as ProgressCallback,
+        Sample as Sample,
+        Samples as Samples,
+        Source as Source,
+        Step as Step,
+        Vote as Vote,
     )
-    from tframex.tokens import TiktokenCounter, TokenCounter
+    from tframex.tokens import TiktokenCounter as TiktokenCounter, TokenCounter as TokenCounter
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "APIStreamInterruptedError",
-    "AsyncOpenAI",
-    "AuthenticationError",
-    "BaseAgent",
-    "BaseModel",
-    "BaseSystem",
-    "BasicAgent",
-    "BatchResult",
-    "BestOf",
-    "ChainOfAgents",
-    "CheckpointError",
-    "Choice",
-    "Chunk",
-    "Chunker",
-    "ChunkingError",
-    "Completion",
-    "ConfigurationError",
-    "ContextAgent",
-    "ContextLengthError",
-    "Delta",
-    "EndpointCounter",
-    "LocalServer",
-    "LocalServerError",
-    "LongTextPrompts",
-    "LongTextResult",
-    "LongTextSystem",
-    "MapReduceSystem",
-    "ModelConnectionError",
-    "ModelError",
-    "ModelNotFoundError",
-    "ModelStatusError",
-    "ModelTimeoutError",
-    "MultiCallSystem",
-    "OpenAI",
-    "OutputError",
-    "PartialFailureError",
-    "Progress",
-    "ProgressCallback",
-    "RateLimitError",
-    "ResponseFormatError",
-    "Sample",
-    "Samples",
-    "Source",
-    "Step",
-    "StreamInterruptedError",
-    "TFrameXError",
-    "TiktokenCounter",
-    "Timings",
-    "TokenCounter",
-    "ToolCall",
-    "Usage",
-    "VLLMModel",
-    "Vote",
-    "WrongLoopError",
-    "__version__",
-    "chunk_text",
-]
-
+# Where each public name is. Type checkers read the imports above, which a test compares with this.
 _MODULES = {
     "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
     "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),
     "tframex.client": ("APIStreamInterruptedError", "AsyncOpenAI", "OpenAI"),
+    "tframex.errors": (
+        "AuthenticationError",
+        "CheckpointError",
+        "ChunkingError",
+        "ConfigurationError",
+        "ContextLengthError",
+        "LocalServerError",
+        "ModelConnectionError",
+        "ModelError",
+        "ModelNotFoundError",
+        "ModelStatusError",
+        "ModelTimeoutError",
+        "OutputError",
+        "PartialFailureError",
+        "RateLimitError",
+        "ResponseFormatError",
+        "StreamInterruptedError",
+        "TFrameXError",
+        "WrongLoopError",
+    ),
     "tframex.local": ("LocalServer",),
     "tframex.model": (
         "BaseModel",
@@ -163,20 +129,33 @@ _MODULES = {
     "tframex.tokens": ("TiktokenCounter", "TokenCounter"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
+_SUBMODULES = (
+    "agents",
+    "chunking",
+    "client",
+    "errors",
+    "events",
+    "local",
+    "model",
+    "sync",
+    "systems",
+    "testing",
+    "tokens",
+)
 
-
-_SUBMODULES = ("agents", "chunking", "client", "errors", "local", "model", "sync", "systems", "testing", "tokens")
+if not TYPE_CHECKING:
+    __all__ = sorted([*_HOME, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
         return import_module(f"{__name__}.{name}")
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOME.get(name, "tframex.errors")), name)
+    value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOME})

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT, USER, Colour
 from tframex.model import VLLMModel
-from tframex.model._repetition import RepetitionGuard
 from tframex.testing import Answer, FakeVLLM
+from tframex.text import RepetitionGuard
 
 LOOP = "The ferry leaves at ten, and then it comes back. "
 

@@ -12,7 +12,7 @@ from anyio.lowlevel import current_token
 from tframex.errors import WrongLoopError
 from tframex.tasks import LoopBound
 
-__all__ = ["KEEPALIVE_EXPIRY", "LoopTransport", "make_async_client", "make_http_client"]
+__all__ = ["KEEPALIVE_EXPIRY", "LoopTransport", "make_async_client", "make_http_client", "transport_timeout"]
 
 # vLLM (uvicorn) closes idle connections after 5 s. A client that keeps them as long as that sometimes writes a request
 # into a connection that is just being closed.
@@ -81,3 +81,8 @@ def make_async_client(
         default_headers=default_headers,
         http_client=http_client or make_http_client(max_connections, trust_env=trust_env),
     )
+
+
+def transport_timeout(connect: float | None) -> openai.Timeout:
+    """What the transport may decide by itself; how long an answer may take is the read clock's business."""
+    return openai.Timeout(None, connect=connect)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tframex.local import LocalServer
 
-__all__ = ["Connection", "Connector", "transport_timeout"]
+__all__ = ["Connection", "Connector"]
 
 
 class Connection:
@@ -115,7 +115,7 @@ class Connector:
             self.moved()
 
     def _connect(self) -> Connection:
-        from tframex.exchange.transport import make_async_client
+        from tframex.exchange.transport import make_async_client, transport_timeout
 
         if self.official is not None:
             make, owned = self.official
@@ -133,13 +133,6 @@ class Connector:
                 trust_env=self.server is None,
             )
         return Connection(Endpoint(client, self._model_id, display_url(self.url), self._api_key), owned=owned)
-
-
-def transport_timeout(connect: float | None) -> openai.Timeout:
-    """What the transport may decide by itself; how long an answer may take is the read clock's business."""
-    import openai
-
-    return openai.Timeout(None, connect=connect)
 
 
 def _nothing() -> None:

@@ -13,7 +13,7 @@ from tframex.events import CallStarted, Event, RunFinished
 from tframex.exchange import ChatRequest, Exchange, RetryBudget
 from tframex.model._assembly import Assembly
 from tframex.model._call_record import is_recording, note_call
-from tframex.model._connection import Connector, transport_timeout
+from tframex.model._connection import Connector
 from tframex.model._knowledge import Knowledge
 from tframex.model._model_call import ModelCall
 from tframex.model._settings import Settings, body_of
@@ -218,6 +218,8 @@ class ExchangeModel(BaseModel):
         # An official client of the user's has a timeout of its own.
         connecting = Settings.connect_timeout if self._connector.official else self._settings.connect_timeout
         if settings.connect_timeout != connecting and "timeout" not in body:
+            from tframex.exchange.transport import transport_timeout
+
             body["timeout"] = transport_timeout(settings.connect_timeout)
         exchange = Exchange(
             ChatRequest.build(model, messages, body),

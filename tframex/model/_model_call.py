@@ -14,9 +14,9 @@ from tframex.events import Event, TextPiece, pieces_of
 from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
 from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
-from tframex.model._repetition import RepetitionGuard
 from tframex.model._reports import Reports
 from tframex.tasks import Closing, Limit, Place
+from tframex.text import RepetitionGuard
 
 __all__ = ["ModelCall"]
 

@@ -1,7 +1,16 @@
-"""Text: where it may be cut, what it counts, which part of it is a thought."""
+"""Text: where it may be cut, what it counts, which part of it is a thought, whether it loops."""
 
 from tframex.text._boundaries import Boundaries, grapheme_end, grapheme_start
+from tframex.text._repetition import RepetitionGuard
 from tframex.text._tally import Tally
 from tframex.text._thinking import ThoughtFilter, strip_thinking
 
-__all__ = ["Boundaries", "Tally", "ThoughtFilter", "grapheme_end", "grapheme_start", "strip_thinking"]
+__all__ = [
+    "Boundaries",
+    "RepetitionGuard",
+    "Tally",
+    "ThoughtFilter",
+    "grapheme_end",
+    "grapheme_start",
+    "strip_thinking",
+]

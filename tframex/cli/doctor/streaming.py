@@ -12,7 +12,7 @@ from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.served import waiting
 from tframex.cli.doctor.stream import Stream, listen
 from tframex.cli.doctor.target import Reply, Target
-from tframex.model._repetition import RepetitionGuard
+from tframex.text import RepetitionGuard
 
 __all__ = ["continuing", "reasoning", "repetition", "streaming", "usage"]
 
