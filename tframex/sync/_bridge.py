@@ -13,7 +13,7 @@ import contextvars
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
@@ -98,7 +98,7 @@ class _Pump(Generic[T]):
                     if self._put - self._taken >= _AHEAD:
                         await self._wait_for_room()
         except BaseException as exc:
-            error = exc
+            error = _bare(exc)
         self._flush(_End(error))
 
     async def _wait_for_room(self) -> None:
@@ -237,13 +237,29 @@ class _Work(Future[T]):
         try:
             self.set_result(await self._function())
         except BaseException as exc:
-            self.set_exception(exc)
+            self.set_exception(_bare(exc))
 
     def _finish(self, task: asyncio.Task[None]) -> None:
         # A task that is cancelled before its first step never runs its body.
         if not self.done():
             self.set_exception(asyncio.CancelledError())
         self.ended.set()
+
+
+def _bare(error: BaseException) -> BaseException:
+    """SystemExit or KeyboardInterrupt out of a group as it is, as asyncio's own groups raise it; else the error."""
+    exits = (leaf for leaf in _leaves(error) if isinstance(leaf, (SystemExit, KeyboardInterrupt)))
+    return error if isinstance(error, Exception) else next(exits, error)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    # Python 3.10 has no exception groups; anyio uses those of a package.
+    group = getattr(error, "exceptions", None)
+    if not isinstance(group, tuple):
+        yield error
+        return
+    for member in group:
+        yield from _leaves(member)
 
 
 def _wait(future: Future[T]) -> T:
