@@ -9,6 +9,12 @@ import msgspec
 
 __all__ = ["Choice", "Completion", "Delta", "Timings", "ToolCall", "Usage"]
 
+_TRUNCATED: dict[str | None, str] = {
+    "length": "the answer was cut off at its token limit; raise max_tokens",
+    "content_filter": "the answer was cut off by the endpoint's content filter",
+    "repetition": "the answer was ended because it only repeated itself",
+}
+
 
 @dataclass(frozen=True)
 class ToolCall:
@@ -138,6 +144,16 @@ class Completion:
     def finish_reason(self) -> str | None:
         """Why the (first) answer ended."""
         return self.choices[0].finish_reason
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the (first) answer ended before the model was done with it."""
+        return self.finish_reason in _TRUNCATED
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before the (first) answer is used, in words; empty if all is well."""
+        return (_TRUNCATED[self.finish_reason],) if self.finish_reason in _TRUNCATED else ()
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

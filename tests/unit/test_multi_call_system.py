@@ -22,7 +22,7 @@ from tframex._types import Messages
 from tframex.agents import BasicAgent
 from tframex.errors import ConfigurationError, ModelStatusError, OutputError, PartialFailureError, RateLimitError
 from tframex.model import BaseModel, VLLMModel
-from tframex.systems import MultiCallSystem, Progress, Samples, _meter
+from tframex.systems import MultiCallSystem, Progress, Samples
 from tframex.systems.many._judging import judged
 from tframex.systems.many._voting import certainty, last_line, needed
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
@@ -181,24 +181,6 @@ def test_a_folder_that_is_removed_in_the_middle_loses_no_answer(tmp_path: Path) 
     assert all(isinstance(sample.error, OutputError) for sample in samples.failed)
 
 
-@pytest.mark.parametrize("stage", ["answers", "call"])
-def test_what_a_progress_callback_raises_ends_the_work(
-    colour: Colour, stage: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_meter, "_APART", 0.0)
-
-    def callback(progress: Progress) -> None:
-        if progress.stage == stage:
-            raise KeyError("mine")
-
-    async def body() -> None:
-        system = colour.make(MultiCallSystem("m", ScriptedModel("an answer")))
-        with pytest.raises(KeyError, match="mine"):
-            await system.sample("x", 5, progress=callback)
-
-    colour.run(body)
-
-
 class Slow(BaseModel):
     """Takes a while, and notes when its calls begin and get their first token."""
 
@@ -303,6 +285,37 @@ def test_what_is_no_longer_needed_is_cancelled_on_the_server() -> None:
     for _ in range(3):
         with FakeVLLM(answer, delay=0.005) as server:
             anyio.run(body)
+
+
+class Together(BaseModel):
+    """Its first three answers arrive in one tick: the first says nothing, the others agree. A fourth never ends."""
+
+    def __init__(self) -> None:
+        super().__init__("together")
+        self.calls = 0
+        self.vain = False
+        self._three = anyio.Event()
+
+    async def call_stream(self, messages: Messages, **options: Any) -> Any:
+        self.calls += 1
+        number = self.calls
+        if number == 3:
+            self._three.set()
+        await self._three.wait()
+        if number > 3:
+            await anyio.sleep(5)
+            self.vain = True
+        yield " " if number == 1 else "yes"
+
+
+def test_a_vote_that_is_decided_in_the_tick_that_starts_a_call_does_not_wait_for_it(colour: Colour) -> None:
+    async def body() -> None:
+        model = Together()
+        vote = await colour.make(MultiCallSystem("m", model)).vote("?", 9, confidence=0.9)
+        assert vote.counts == {"yes": 2}
+        assert not model.vain
+
+    colour.run(body)
 
 
 @pytest.mark.parametrize(("confidence", "calls"), [(1.0, 5), (0.95, 3), (0.6, 1)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +15,17 @@ from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.agents import BaseAgent
 from tframex.sync.model import BaseModel
-from tframex.systems import BatchResult, BestOf, LongTextPrompts, LongTextResult, ProgressCallback, Samples, Vote
-from tframex.systems.many._judging import Judge
+from tframex.systems import (
+    BatchResult,
+    BestOf,
+    Judge,
+    LongTextPrompts,
+    LongTextResult,
+    ProgressCallback,
+    Samples,
+    Vote,
+    VoteKey,
+)
 from tframex.systems.reading.chain_of_agents import Decision, Order
 from tframex.tokens import TokenCounter
 
@@ -239,13 +248,22 @@ class MultiCallSystem(BaseSystem):
         prompt: str,
         n: int,
         *,
-        key: Callable[[str], str | None] | None = None,
+        key: VoteKey | None = None,
         confidence: float = 0.95,
+        allow_truncated: bool = False,
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> Vote:
         return _bridge.run(
-            lambda: self._async.vote(prompt, n, key=key, confidence=confidence, progress=progress, **options)
+            lambda: self._async.vote(
+                prompt,
+                n,
+                key=key,
+                confidence=confidence,
+                allow_truncated=allow_truncated,
+                progress=progress,
+                **options,
+            )
         )
 
     def best_of(
@@ -254,11 +272,14 @@ class MultiCallSystem(BaseSystem):
         n: int,
         judge: Judge | BaseAgent,
         *,
+        allow_truncated: bool = False,
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> BestOf:
         asked = unwrap(judge, _agents.BaseAgent, "judge") if isinstance(judge, BaseAgent) else judge
-        return _bridge.run(lambda: self._async.best_of(prompt, n, asked, progress=progress, **options))
+        return _bridge.run(
+            lambda: self._async.best_of(prompt, n, asked, allow_truncated=allow_truncated, progress=progress, **options)
+        )
 
     def run_file(
         self,

@@ -1,6 +1,8 @@
 """Systems: several calls or agents that solve one task together."""
 
 from tframex.systems.base import BaseSystem
+from tframex.systems.many._judging import Judge
+from tframex.systems.many._voting import VoteKey
 from tframex.systems.many.batch import BatchResult
 from tframex.systems.many.multi_call_system import MultiCallSystem
 from tframex.systems.many.samples import BestOf, Sample, Samples, Vote
@@ -17,6 +19,7 @@ __all__ = [
     "BatchResult",
     "BestOf",
     "ChainOfAgents",
+    "Judge",
     "LongTextPrompts",
     "LongTextResult",
     "LongTextSystem",
@@ -29,4 +32,5 @@ __all__ = [
     "Source",
     "Step",
     "Vote",
+    "VoteKey",
 ]

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from tframex.tasks._callbacks import ABORTS
+
 __all__ = ["Closing", "map_bounded"]
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ async def map_bounded(function: Callable[[T], Awaitable[R]], items: Iterable[T],
     """
     items = list(items)
     results: dict[int, R] = {}
-    failure: list[Exception] = []
+    failure: list[BaseException] = []
     pending = iter(enumerate(items))
 
     async def work(group: anyio.abc.TaskGroup) -> None:
@@ -66,7 +68,7 @@ async def map_bounded(function: Callable[[T], Awaitable[R]], items: Iterable[T],
         for index, item in pending:
             try:
                 results[index] = await function(item)
-            except Exception as exc:
+            except ABORTS as exc:
                 failure.append(exc)
                 group.cancel_scope.cancel()
                 return

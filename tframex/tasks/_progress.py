@@ -35,5 +35,6 @@ class Progress:
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
-"""Called after each step, and by `MultiCallSystem` also twice a second,
-on the event loop's thread: it should return soon. What it raises ends the work."""
+"""Called after each step, and by `MultiCallSystem` also twice a second. The calls come in order, one after the other,
+from a worker thread: it may take its time, and use objects of `tframex.sync`; nothing waits for it but the end of the run.
+What it raises ends the work."""

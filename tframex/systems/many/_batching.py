@@ -28,7 +28,7 @@ from tframex.systems._patience import cause_of
 from tframex.systems.many._sampler import Sampler
 from tframex.systems.many.batch import BatchLine, BatchResult
 from tframex.systems.many.samples import Sample
-from tframex.tasks import ProgressCallback
+from tframex.tasks import ABORTS, ProgressCallback
 
 __all__ = ["BatchRun"]
 
@@ -112,7 +112,10 @@ class BatchRun:
             kept = await anyio.to_thread.run_sync(Journal, self._checkpoint, job)
             try:
                 self._begun = await anyio.to_thread.run_sync(lambda: _rows(kept))
-                await self._work(source, calls, output, kept)
+                async with meter:
+                    await self._work(source, calls, output, kept)
+                if meter.broken is not None:
+                    raise meter.broken
             except BaseException:
                 kept.close()
                 raise
@@ -142,13 +145,13 @@ class BatchRun:
         return BatchLine.parse(number, raw, self._model.model_id, self._options)
 
     async def _work(self, source: Iterator[tuple[int, str]], calls: Sampler, output: LineFile, kept: Journal) -> None:
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
         over = anyio.Event()
 
         async def guarded(function: Any, *arguments: Any) -> None:
             try:
                 await function(*arguments)
-            except Exception as error:
+            except ABORTS as error:
                 failures.append(error)
                 group.cancel_scope.cancel()
 
@@ -206,6 +209,8 @@ class BatchRun:
                     raise  # It would be the same for every line.
                 sample = Sample(line.number, error=error)
                 calls.meter.finish(str(error), failed=True)
+            if calls.meter.broken is not None:
+                raise calls.meter.broken
             if isinstance(sample.error, ModelError) and _is_everybodys(sample.error, calls):
                 raise sample.error
             if sample.completion is not None and (usage := sample.completion.usage) is not None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+import anyio
+
 from tframex.agents.base import BaseAgent
-from tframex.errors import ConfigurationError, PartialFailureError
+from tframex.errors import ConfigurationError
 from tframex.systems.many.samples import BestOf, Sample, Samples
-from tframex.tasks import map_bounded
+from tframex.tasks import call_user, map_bounded
 from tframex.text import strip_thinking
 
 __all__ = ["Judge", "Score", "best", "judged"]
 
 Judge: TypeAlias = Callable[[str], "float | Awaitable[float | None] | None"]
-"""From an answer to its score; None for one that has none."""
+"""From an answer to its score; None for one that has none. A synchronous one runs in worker threads, as many
+concurrently as the system makes calls."""
 Score: TypeAlias = Callable[[str], Awaitable["float | None"]]
 
 _PROMPT = """Task:
@@ -31,6 +33,8 @@ How good is this answer to the task? Weigh whether it is right, complete and to 
 # "Points: 85", "**Points:** 85/100.", or a bare number that is the whole line.
 _POINTS = re.compile(r"^(?:.*points[^:]*:)?\W*(\d+(?:\.\d+)?)(?:\s*/\s*100)?\W*$", re.IGNORECASE | re.MULTILINE)
 _MOST = 100
+# Judges that run concurrently in threads, at the most.
+_THREADS = 64
 
 
 def judged(judge: Judge | BaseAgent, task: str) -> Score:
@@ -52,43 +56,52 @@ def judged(judge: Judge | BaseAgent, task: str) -> Score:
     if not callable(judge):
         raise ConfigurationError(f"judge must be a function from an answer to its score, or an agent, not {judge!r}")
     function = judge
+    threads: anyio.CapacityLimiter | None = None
 
     async def score(answer: str) -> float | None:
-        value = function(answer)
-        return await value if inspect.isawaitable(value) else value
+        nonlocal threads
+        # Its own threads: slow judges must not hold up what else needs one.
+        threads = threads or anyio.CapacityLimiter(_THREADS)
+        value = await call_user(function, answer, limiter=threads)
+        if value is None:
+            return None
+        if isinstance(value, (str, bytes)):
+            raise ConfigurationError(f"the judge must return a number or None, not {value!r}")
+        return float(value)
 
     return score
 
 
-async def best(samples: Samples, score: Score, at_once: int) -> BestOf:
-    """The sample with the highest score; so many are judged at once.
+async def best(samples: Samples, score: Score, limit: int, *, allow_truncated: bool = False) -> BestOf:
+    """The sample with the highest score.
+
+    Args:
+        samples: The answers.
+        score: The judge.
+        limit: How many are judged concurrently.
+        allow_truncated: Judge those that were cut off too.
 
     Raises:
         PartialFailureError: None has a score.
     """
-    errors: dict[str, Exception] = {f"call_{s.index}": s.error for s in samples if s.error is not None}
+    errors: dict[int, Exception] = {}
 
     async def judge(sample: Sample) -> float | None:
         try:
             return await score(sample.text)
         except Exception as error:
             # The answers and the other judgements have been paid for.
-            errors[f"call_{sample.index}"] = error
+            errors[sample.index] = error
             return None
 
-    answered = [sample for sample in samples if sample.completion is not None]
-    points = await map_bounded(judge, answered, at_once)
+    answered = [s for s in samples if s.completion is not None and (allow_truncated or not s.truncated)]
+    points = await map_bounded(judge, answered, limit)
     scores = {
         sample.index: value
         for sample, value in zip(answered, points, strict=True)
         if value is not None and math.isfinite(value)
     }
     if not scores:
-        first = next(iter(errors.values()), None)
-        raise PartialFailureError(
-            f"none of {len(samples)} answers got a score" + (f"; the first failed with: {first}" if first else ""),
-            results={f"call_{sample.index}": sample.text for sample in answered},
-            errors=errors,
-        )
+        raise samples.unusable("got a score", errors, "" if allow_truncated else "were not judged")
     winner = max(answered, key=lambda sample: scores.get(sample.index, float("-inf")))
-    return BestOf(winner, scores, samples)
+    return BestOf(winner, scores, samples, errors)

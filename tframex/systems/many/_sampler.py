@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from tframex._logging import get_logger
@@ -53,6 +54,8 @@ class Sampler:
         # The requests report to the model's own limit, whichever these calls wait at.
         self._refusals = model.limit.refusals
         self._scopes: dict[int, anyio.CancelScope] = {}
+        self._cancelled = False
+        meter.stop = self.cancel
 
     async def one(
         self,
@@ -90,12 +93,14 @@ class Sampler:
         with anyio.CancelScope() as scope:
             self._scopes[index] = scope
             try:
+                if self._cancelled:
+                    # The run was stopped in the moment in which this call was about to begin.
+                    scope.cancel()
+                    await anyio.lowlevel.checkpoint()
                 completion = await self.executor.complete(call)
             except ConfigurationError:
                 raise
             except Exception as error:
-                if error is self.meter.broken:
-                    raise
                 # Also what a model of the user's own may raise: the other calls have been paid for.
                 failure = error
             finally:
@@ -118,7 +123,10 @@ class Sampler:
         return sample
 
     def cancel(self) -> None:
-        """Stop all calls that are not over: their connections are closed, so that the server stops generating."""
+        """Stop all calls that are not over: their connections are closed, so that the server stops generating. Further
+        ones are not sent.
+        """
+        self._cancelled = True
         for scope in self._scopes.values():
             scope.cancel()
 

@@ -6,15 +6,20 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 import anyio
 
-from tframex.errors import ConfigurationError, PartialFailureError
+from tframex.errors import ConfigurationError
 from tframex.systems.many.samples import Sample, Samples, Vote
+from tframex.tasks import ABORTS, call_user
 from tframex.text import strip_thinking
 
-__all__ = ["Ballot", "certainty", "last_line", "needed"]
+__all__ = ["Ballot", "VoteKey", "certainty", "last_line", "needed"]
 
+VoteKey: TypeAlias = Callable[[str], "str | Awaitable[str | None] | None"]
+"""What an answer says: a short text that equal answers have in common; None for an answer that does not count. A
+synchronous one runs in a worker thread, for one answer after the other."""
 
 # Calls in flight beyond those that could decide the vote.
 _SPARE = 1
@@ -33,12 +38,13 @@ class Ballot:
         most: The most answers.
         confidence: When it is decided.
         key: What an answer says.
+        allow_truncated: Let answers vote that were cut off.
 
     Raises:
         ConfigurationError: An argument is out of range.
     """
 
-    def __init__(self, most: int, confidence: float, key: Callable[[str], str | None] | None) -> None:
+    def __init__(self, most: int, confidence: float, key: VoteKey | None, *, allow_truncated: bool = False) -> None:
         if not isinstance(confidence, (int, float)) or not 0.5 < confidence <= 1:
             raise ConfigurationError(f"confidence must be above 0.5 and at most 1, not {confidence!r}")
         if key is not None and not callable(key):
@@ -46,7 +52,10 @@ class Ballot:
         self.samples: list[Sample] = []
         self._most = most
         self._confidence = confidence
-        self._key = key or last_line
+        self._key = key
+        self._allow_truncated = allow_truncated
+        # One after the other: a function need not expect to be called by two threads.
+        self._thread = anyio.CapacityLimiter(1)
         self._counts: Counter[str] = Counter()
         self._texts: dict[str, str] = {}
         self._sent = 0
@@ -59,12 +68,12 @@ class Ballot:
             call: Makes the call of a number.
             cancel: Stops all calls that are in flight.
         """
-        failures: list[Exception] = []
+        failures: list[BaseException] = []
 
         async def one(index: int) -> None:
             try:
-                self._take(await call(index))
-            except Exception as error:
+                await self._take(await call(index))
+            except ABORTS as error:
                 failures.append(error)
                 group.cancel_scope.cancel()
                 return
@@ -94,28 +103,31 @@ class Ballot:
             PartialFailureError: Nobody.
         """
         if not self._counts:
-            samples.raise_for_errors()
-            raise PartialFailureError(
-                f"none of {len(samples)} answers says anything that counts; look at what `key` makes of them",
-                results={f"call_{sample.index}": sample.text for sample in samples},
-            )
+            unusable = "says anything that counts; look at what `key` makes of them"
+            raise samples.unusable(unusable, {}, "" if self._allow_truncated else "have no vote")
         counts = dict(self._counts.most_common())
         winner = next(iter(counts))
         return Vote(winner, self._texts[winner], counts, certainty(*self._state()), samples)
 
-    def _take(self, sample: Sample) -> None:
-        if (completion := sample.completion) is not None and not sample.cancelled:
+    async def _take(self, sample: Sample) -> None:
+        completion = sample.completion
+        if completion is not None and not sample.cancelled and (self._allow_truncated or not sample.truncated):
             try:
-                said = self._key(completion.text)
-            except Exception as error:
-                # The others have been paid for.
-                sample = replace(sample, error=error)
-            else:
+                said = await self._said(completion.text)
                 if said is not None:
                     self._counts[said] += 1
                     self._texts.setdefault(said, completion.text)
+            except Exception as error:
+                # The others have been paid for.
+                sample = replace(sample, error=error)
         if sample.seconds or not sample.cancelled:
             self.samples.append(sample)
+
+    async def _said(self, text: str) -> str | None:
+        if self._key is None:
+            return last_line(text)
+        said: str | None = await call_user(self._key, text, limiter=self._thread)
+        return said
 
     @property
     def _left(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from tframex.systems.base import BaseSystem
 from tframex.systems.many._batching import BatchRun
 from tframex.systems.many._judging import Judge, best, judged
 from tframex.systems.many._sampler import Sampler, reason_of
-from tframex.systems.many._voting import Ballot
+from tframex.systems.many._voting import Ballot, VoteKey
 from tframex.systems.many.batch import BatchResult
 from tframex.systems.many.samples import BestOf, Sample, Samples, Vote
 from tframex.tasks import Limit, ProgressCallback, map_bounded
@@ -167,8 +167,9 @@ class MultiCallSystem(BaseSystem):
         prompt: str,
         n: int,
         *,
-        key: Callable[[str], str | None] | None = None,
+        key: VoteKey | None = None,
         confidence: float = 0.95,
+        allow_truncated: bool = False,
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> Vote:
@@ -183,19 +184,22 @@ class MultiCallSystem(BaseSystem):
             key: What an answer says: a short text that equal answers have in common, or None for an answer that does not
                 count. By default the last line of the text, without white space, case and a final full stop.
             confidence: How probable it must be that the missing votes would not change the winner; with 1 they cannot.
+            allow_truncated: Let answers vote that were cut off, at `max_tokens` say. What such a one says last is seldom
+                what it was going to say.
             progress: Called after each call, and twice a second.
             **options: Options for the model.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            PartialFailureError: No call brought an answer that counts.
+            PartialFailureError: No answer counts; all of them are in its `results`.
         """
         check_prompt(prompt)
-        ballot = Ballot(check_count("n", n), confidence, key)
+        ballot = Ballot(check_count("n", n), confidence, key, allow_truncated=allow_truncated)
         calls = self._calls(n, progress)
         seeds = _seeds(options, n)
-        await ballot.hold(lambda index: calls.one(index, _user(prompt), seeds[index - 1]), calls.cancel)
-        return ballot.result(calls.samples(ballot.samples))
+        async with calls.meter:
+            await ballot.hold(lambda index: calls.one(index, _user(prompt), seeds[index - 1]), calls.cancel)
+        return ballot.result(_unbroken(calls, ballot.samples))
 
     async def best_of(
         self,
@@ -203,6 +207,7 @@ class MultiCallSystem(BaseSystem):
         n: int,
         judge: Judge | BaseAgent,
         *,
+        allow_truncated: bool = False,
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> BestOf:
@@ -212,17 +217,20 @@ class MultiCallSystem(BaseSystem):
             prompt: What to ask.
             n: How many answers.
             judge: A function from an answer to its score, asynchronous or not; or an agent that is asked to give each
-                answer points from 0 to 100. An answer without a score cannot win.
+                answer points from 0 to 100. An answer without a score cannot win. A function that is not asynchronous runs
+                in worker threads, as many as calls are made concurrently.
+            allow_truncated: Judge answers too that were cut off, at `max_tokens` say; without it they cannot win.
             progress: Called after each call, and twice a second.
             **options: Options for the model; not for the judge.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
-            PartialFailureError: No answer got a score.
+            PartialFailureError: No answer got a score; all of them are in its `results`.
         """
         score = judged(judge, prompt)
         samples = await self.sample(prompt, n, progress=progress, **options)
-        return await best(samples, score, int(min(self._limit.limit, 64)))
+        limit = int(min(self._limit.limit, 64))
+        return await best(samples, score, limit, allow_truncated=allow_truncated)
 
     async def run_file(
         self,
@@ -284,8 +292,18 @@ class MultiCallSystem(BaseSystem):
             path = paths[index - 1] if paths else None
             return await calls.one(index, asked[index - 1], options[index - 1], path=path)
 
-        # The limit says how many of them may be in flight; the others wait for it.
-        return calls.samples(await map_bounded(call, range(1, len(asked) + 1), len(asked)))
+        async with calls.meter:
+            # The limit says how many of them may be in flight; the others wait for it.
+            found = await map_bounded(call, range(1, len(asked) + 1), len(asked))
+        return _unbroken(calls, found)
+
+
+def _unbroken(calls: Sampler, found: list[Sample]) -> Samples:
+    """All calls of the run, unless the progress callback has stopped it."""
+    samples = calls.samples(found)
+    if calls.meter.broken is not None:
+        raise samples.stopped(calls.meter.broken)
+    return samples
 
 
 def _seeds(options: dict[str, Any], count: int) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import overload
 
@@ -43,8 +43,23 @@ class Sample:
         return self.partial if self.completion is None else self.completion.text
 
     @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended: `"stop"`, `"length"`, ... None if there is none, or the model does not say."""
+        return None if self.completion is None else self.completion.finish_reason
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the answer ended before the model was done with it: at `max_tokens`, say."""
+        return self.completion is not None and self.completion.truncated
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before the answer is used, in words; empty if all is well."""
+        return () if self.completion is None else self.completion.warnings
+
+    @property
     def ok(self) -> bool:
-        """Whether the answer is whole and, if it was to be, in its file."""
+        """Whether there is an answer and, if it was to be, in its file. It may be `truncated`."""
         return self.completion is not None and self.error is None
 
 
@@ -66,13 +81,18 @@ class Samples(Sequence[Sample]):
 
     @property
     def texts(self) -> list[str]:
-        """The whole answers."""
+        """The answers; some may be `truncated`."""
         return [sample.text for sample in self.samples if sample.completion is not None]
 
     @property
     def failed(self) -> list[Sample]:
         """The calls that failed."""
         return [sample for sample in self.samples if sample.error is not None]
+
+    @property
+    def truncated(self) -> list[Sample]:
+        """The calls whose answers ended before the model was done with them."""
+        return [sample for sample in self.samples if sample.truncated]
 
     @property
     def usage(self) -> Usage:
@@ -91,21 +111,61 @@ class Samples(Sequence[Sample]):
 
     @property
     def calls_per_second(self) -> float:
-        """Whole answers in a second, over the whole run."""
+        """Answers in a second, over the whole run."""
         return len(self.texts) / self.seconds if self.seconds else 0.0
 
     def raise_for_errors(self) -> None:
         """Raise if a call failed.
 
         Raises:
-            PartialFailureError: With what the others returned in `results`, and what failed in `errors`.
+            PartialFailureError: With all answers in `results`, and what failed in `errors`.
         """
         if self.failed:
             raise PartialFailureError(
                 f"{len(self.failed)} of {len(self.samples)} calls failed; the first with: {self.failed[0].error}",
-                results={f"call_{sample.index}": sample.text for sample in self.samples if sample.ok},
-                errors={f"call_{sample.index}": sample.error for sample in self.failed if sample.error is not None},
+                results=self._results,
+                errors=self._errors,
             )
+
+    def stopped(self, error: BaseException) -> BaseException:
+        """What is raised where a progress callback has raised `error`: with what has been paid for."""
+        if not isinstance(error, Exception):
+            return error  # SystemExit or KeyboardInterrupt.
+        stopped = PartialFailureError(
+            f"the run was stopped, because the progress callback raised {type(error).__name__}: {error}. The "
+            f"{len(self._results)} answers that had arrived are in `results` of this error.",
+            results=self._results,
+            errors={**self._errors, "progress": error},
+        )
+        stopped.__cause__ = error
+        return stopped
+
+    def unusable(self, what: str, errors: Mapping[int, Exception], truncated: str) -> PartialFailureError:
+        """What is raised where no answer can be used, with all of them.
+
+        Args:
+            what: What none of them did.
+            errors: Why, for some of them.
+            truncated: What became of those that were cut off, if anything.
+        """
+        reasons = {**self._errors, **{f"call_{index}": error for index, error in errors.items()}}
+        first = next(iter(reasons.values()), None)
+        why = f"; the first failed with: {first}" if first is not None else ""
+        if truncated and (cut := self.truncated):
+            why += (
+                f"; {len(cut)} {truncated}, since they were cut off: {cut[0].warnings[0]}, or pass allow_truncated=True"
+            )
+        return PartialFailureError(
+            f"none of {len(self.samples)} answers {what}{why}", results=self._results, errors=reasons
+        )
+
+    @property
+    def _results(self) -> dict[str, str]:
+        return {f"call_{sample.index}": sample.text for sample in self.samples if sample.completion is not None}
+
+    @property
+    def _errors(self) -> dict[str, Exception]:
+        return {f"call_{sample.index}": sample.error for sample in self.failed if sample.error is not None}
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -127,10 +187,11 @@ class Vote:
 
     Attributes:
         answer: What won, as the key named it.
-        text: The first whole answer that says so.
+        text: The first answer that says so.
         counts: How many answers said what, the most frequent first.
         confidence: How probable it is that the votes still missing would not have changed the winner.
         samples: All calls; those that were no longer needed are `cancelled`, and those never sent are not among them.
+            `samples.truncated` are those that were cut off; they have no vote, unless `allow_truncated` was given.
     """
 
     answer: str
@@ -147,12 +208,15 @@ class BestOf:
     Attributes:
         sample: The best one.
         scores: The score of each call by its number; those without an answer or a score are missing.
-        samples: All calls.
+        samples: All calls. `samples.truncated` are those that were cut off; they are not judged, unless `allow_truncated`
+            was given.
+        errors: Why the judge gave no score, by number.
     """
 
     sample: Sample
     scores: dict[int, float]
     samples: Samples
+    errors: dict[int, Exception] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
