@@ -50,7 +50,6 @@ PRIVATE_IMPORTS = {
     "cli/_long.py: tframex.sync._bridge",
     "cli/doctor/api.py: tframex.model._settings.display_url",
     "model/_official.py: tframex.client._clients.OpenAI",
-    "sync/systems.py: tframex.systems.many._judging.Judge",
     "systems/_job.py: tframex.model._begun.Begun",
     "systems/_job.py: tframex.model._begun.going_on",
     "systems/many/batch.py: tframex.model._settings.check_messages",
