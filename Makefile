@@ -11,13 +11,17 @@ VLLM_HOME ?= $(HOME)/.cache/tframex/vllm
 # What `make bench` measures beside us, in an environment of its own.
 PEERS := .venv/peers/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 
-.PHONY: demo test test-vllm bench-peers lint format docs bench soak serve-docs clean
+.PHONY: demo test test-pythons test-vllm bench-peers lint format docs bench soak serve-docs clean
 
 demo: .venv/demo
 	$(RUN) examples/example.py --example 3
 
 test: lint docs $(if $(TFRAMEX_VLLM),test-vllm)
 	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --cov --cov-report=term:skip-covered
+
+# Each Python has an environment below .venv/pythons; ARGS are pytest's, such as ARGS="tests/unit/test_cli.py -k key".
+test-pythons:
+	$(PYTHON) -m tests.pythons --without-dependencies "$(MODEL)" --without-dependencies "$(VOCABULARY)" $(ARGS)
 
 test-vllm: .venv/dev
 	$(RUN) -m tests.vllm.server install "$(VLLM_HOME)"
