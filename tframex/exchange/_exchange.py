@@ -170,7 +170,7 @@ class Exchange:
             error.partial = self.received.text
         kind = self._attempt.kind
         if isinstance(error.__cause__, StartedOverError) or (kind in ("tokens", "continue") and _refused(error)):
-            log.info("continuation refused", step=kind, model=self._model_id, error=str(error))
+            log.info("continuation refused", step=kind, model=self._model_id, error=type(error).__name__)
             self._refuse(kind, error)
             # What the user should hear of is the break, not how the attempt to mend it was answered.
             return self._next(self._break or error, 0.0)
@@ -236,7 +236,7 @@ class Exchange:
             self._fruitless = 0
             return True
         self._fruitless += 1
-        return self._budget.failure() and self._fruitless <= self._max_retries
+        return self._budget.allows(error) and self._fruitless <= self._max_retries
 
     def _next(self, error: ModelError, delay: float) -> Attempt | None:
         received = self.received

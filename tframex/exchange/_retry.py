@@ -6,8 +6,11 @@ The waiting times are tenacity's strategies, so they compose: `wait_retry_after(
 from __future__ import annotations
 
 import email.utils
+import math
+import re
 import time
 from collections.abc import Callable, Mapping
+from datetime import timezone
 
 import tenacity
 
@@ -16,6 +19,7 @@ from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutE
 __all__ = [
     "DEFAULT_WAIT",
     "RetryBudget",
+    "asks_to_wait",
     "is_overload",
     "is_transient",
     "retry_after_seconds",
@@ -25,6 +29,8 @@ __all__ = [
 
 _TRANSIENT_STATUS = frozenset({408, 409, 429})
 _OVERLOAD = frozenset({429, 503})
+# No sign, no exponent, no "nan", no "1_000": RFC 9110 has digits alone, and some servers a fraction.
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
 def is_transient(error: Exception) -> bool:
@@ -49,38 +55,65 @@ def is_overload(error: Exception) -> bool:
     return isinstance(error, ModelConnectionError)
 
 
+def asks_to_wait(error: Exception) -> bool:
+    """Whether the server has not failed but asked to wait: a 429, or any error with a `Retry-After`."""
+    return isinstance(error, ModelStatusError) and (error.status_code == 429 or error.retry_after is not None)
+
+
 def retry_after_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """The wait a server asks for, in seconds, or None.
+    """The wait a server asks for, in seconds, or None; what cannot be read is no wait.
 
     Reads `retry-after-ms` and `Retry-After` as seconds or as a date (RFC 9110, section 10.2.3).
     """
-    try:
-        return max(0.0, float(headers["retry-after-ms"]) / 1000)
-    except (KeyError, ValueError):
-        pass
+    milliseconds = _seconds(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000
     value = headers.get("retry-after", "")
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        date = email.utils.parsedate_tz(value)
-        return None if date is None else max(0.0, email.utils.mktime_tz(date) - now())
+        date = email.utils.parsedate_to_datetime(value)
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - now())
+    except (ValueError, OverflowError, TypeError, LookupError):
+        return None  # the year 99999, the 99th of a month
+
+
+def _seconds(value: str) -> float | None:
+    value = value.strip()
+    if _SECONDS.fullmatch(value) is None:
+        return None
+    seconds = float(value)
+    return seconds if math.isfinite(seconds) else None
 
 
 class wait_retry_after(tenacity.wait.wait_base):  # noqa: N801 - tenacity names its strategies like functions
-    """Wait as long as the server asked for, at most `maximum` seconds; otherwise as `fallback` says."""
+    """Wait as long as the server asked for, at most `maximum` seconds; otherwise as `fallback` says.
 
-    def __init__(self, fallback: tenacity.wait.wait_base, maximum: float = 60.0) -> None:
+    Args:
+        fallback: How long to wait where the server asked for nothing.
+        maximum: Seconds up to which the server is obeyed.
+        spread: What is added to the wait that was asked for. All who were refused together would return together.
+    """
+
+    def __init__(
+        self, fallback: tenacity.wait.wait_base, maximum: float = 60.0, spread: tenacity.wait.wait_base | None = None
+    ) -> None:
         self.fallback = fallback
         self.maximum = maximum
+        self.spread = spread or tenacity.wait_none()
 
     def __call__(self, retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
         asked = getattr(error, "retry_after", None)
-        return self.fallback(retry_state) if asked is None else min(asked, self.maximum)
+        if asked is None or math.isnan(asked):
+            return self.fallback(retry_state)
+        return min(max(0.0, asked), self.maximum) + self.spread(retry_state)
 
 
-DEFAULT_WAIT = wait_retry_after(tenacity.wait_random_exponential(multiplier=0.5, max=8))
-"""What the server asks for, up to 60 s; else exponential backoff with full jitter, from 0.5 s up to 8 s."""
+_BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=8)
+DEFAULT_WAIT = wait_retry_after(_BACKOFF, spread=_BACKOFF)
+"""Exponential backoff with full jitter, from 0.5 s up to 8 s, after what the server asks for (up to 60 s)."""
 
 
 def seconds_to_wait(wait: tenacity.wait.wait_base, attempt: int, error: Exception) -> float:
@@ -114,6 +147,13 @@ class RetryBudget:
         """Note a request that failed, and say whether it may be sent again."""
         self._tokens = max(0.0, self._tokens - 1)
         return self._tokens > self._full / 2
+
+    def allows(self, error: Exception) -> bool:
+        """Note how a request failed, and say whether it may be sent again.
+
+        A server that asks to wait is alive. Of many calls that it takes a few at a time, none has failed.
+        """
+        return asks_to_wait(error) or self.failure()
 
     def __repr__(self) -> str:
         return f"RetryBudget({self._tokens:g} of {self._full:g})"
