@@ -17,7 +17,7 @@ from tframex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tframex import sync
-    from tframex.model._lookup import Served
+    from tframex.exchange import ModelEntry
 
 __all__ = ["LOCAL", "EndpointOptions", "served"]
 
@@ -159,7 +159,7 @@ class EndpointOptions:
             yield model
 
 
-def served(url: str, key: str) -> list[Served]:
+def served(url: str, key: str) -> list[ModelEntry]:
     """The models an endpoint serves.
 
     Raises:
@@ -168,14 +168,14 @@ def served(url: str, key: str) -> list[Served]:
     """
     from tframex.model import VLLMModel
 
-    async def ask() -> list[Served]:
+    async def ask() -> list[ModelEntry]:
         async with VLLMModel("unknown", url, key) as model:
             return await model._knowledge.models()
 
     return anyio.run(ask)
 
 
-def _only(models: list[Served]) -> str:
+def _only(models: list[ModelEntry]) -> str:
     if len(models) == 1:
         return models[0].name
     names = ", ".join(model.name for model in models[:20])

@@ -17,6 +17,7 @@ from tframex.exchange._failures import (
     translate,
     unreadable,
 )
+from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
 from tframex.exchange._reader import Arrival, ResponseReader
 from tframex.exchange._received import Received
@@ -58,6 +59,7 @@ __all__ = [
     "Endpoint",
     "EventTooLargeError",
     "Exchange",
+    "ModelEntry",
     "Observer",
     "ReadClock",
     "Received",
@@ -72,6 +74,7 @@ __all__ = [
     "decode_texts",
     "drive",
     "drive_sync",
+    "entry_of",
     "error_from_body",
     "interrupted",
     "is_overload",
@@ -79,6 +82,8 @@ __all__ = [
     "is_transient",
     "not_json",
     "read_clock",
+    "read_json",
+    "read_models",
     "redact",
     "retry_after_seconds",
     "seconds_to_wait",

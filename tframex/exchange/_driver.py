@@ -63,7 +63,9 @@ async def drive(
                 # A wait that the total limit would cut short is not begun in vain: the deadline is checked below.
                 await anyio.sleep(min(step.delay, max(0.0, end - clock.now())))
             if step.kind == "probe":
-                step = exchange.probed(await endpoint.owner(max(0.0, min(_PROBE, end - clock.now()))))
+                step = exchange.probed(
+                    await endpoint.owner(step.request.model, max(0.0, min(_PROBE, end - clock.now())))
+                )
                 continue
             error: ModelError | None = None
             exchange.sending()

@@ -9,6 +9,7 @@ import anyio
 
 from tframex.errors import ModelError
 from tframex.exchange._failures import redact, translate
+from tframex.exchange._models_list import entry_of, read_json, read_models
 
 if TYPE_CHECKING:
     import openai
@@ -35,11 +36,13 @@ class Endpoint:
         redact(error, self.secret)
         return error
 
-    async def owner(self, seconds: float) -> str:
-        """Who serves the first model of the list; empty if the endpoint does not say in time."""
+    async def owner(self, model: str, seconds: float) -> str:
+        """Who serves a model, as the models list says; empty if it does not say, or not in time."""
+        import httpx2  # with the official client, when it is first needed
+
         try:
             with anyio.fail_after(seconds):
-                models = await self.client.with_options(max_retries=0).models.list()
-            return models.data[0].owned_by or "" if models.data else ""
+                response = await self.client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0})
+            return entry_of(model, read_models(read_json(response)), response.headers).owner
         except Exception:
             return ""

@@ -108,7 +108,7 @@ class wait_retry_after(tenacity.wait.wait_base):  # noqa: N801 - tenacity names 
         asked = getattr(error, "retry_after", None)
         if asked is None or math.isnan(asked):
             return self.fallback(retry_state)
-        return min(max(0.0, asked), self.maximum) + self.spread(retry_state)
+        return float(min(max(0.0, asked), self.maximum) + self.spread(retry_state))
 
 
 _BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=8)

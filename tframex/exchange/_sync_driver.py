@@ -15,6 +15,7 @@ from tframex.errors import ModelError
 from tframex.exchange._driver import is_plain
 from tframex.exchange._exchange import Attempt, Exchange
 from tframex.exchange._failures import timed_out, translate
+from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._reader import Arrival
 from tframex.exchange._watchdog import Watchdog
 
@@ -48,7 +49,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
             if step.delay:
                 time.sleep(step.delay)
             if step.kind == "probe":
-                step = exchange.probed(_owner(client))
+                step = exchange.probed(_owner(client, step.request.model))
                 continue
             error: ModelError | None = None
             exchange.sending()
@@ -102,10 +103,12 @@ def _patience(response: Any) -> float:
     return math.inf if read is None else float(read)
 
 
-def _owner(client: openai.OpenAI) -> str:
+def _owner(client: openai.OpenAI, model: str) -> str:
+    import httpx2
+
     try:
-        models = client.with_options(timeout=3, max_retries=0).models.list()
-        return models.data[0].owned_by or "" if models.data else ""
+        response = client.get("/models", cast_to=httpx2.Response, options={"max_retries": 0, "timeout": 3})
+        return entry_of(model, read_models(read_json(response)), response.headers).owner
     except Exception:
         return ""
 

@@ -223,7 +223,7 @@ class ExchangeModel(BaseModel):
             body["timeout"] = transport_timeout(settings.connect_timeout)
         exchange = Exchange(
             ChatRequest.build(model, messages, body),
-            abilities=self._knowledge.abilities,
+            abilities=self._knowledge.abilities_of(model),
             budget=self._budget,
             model_id=self.model_id,
             max_retries=settings.max_retries,

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from tframex._types import Messages
 from tframex.errors import ModelConnectionError, ModelStatusError, ResponseFormatError
-from tframex.exchange import Abilities, is_transient
+from tframex.exchange import Abilities, ModelEntry, is_transient
 from tframex.model._connection import Connection
-from tframex.model._lookup import Lookup, Served
+from tframex.model._lookup import Lookup
 
 __all__ = ["Knowledge"]
 
@@ -26,7 +26,12 @@ class Knowledge:
         self.abilities = Abilities()
         self._model_id = model_id
         self._connect = connect
-        self._served: Served | None = None
+        self._served: ModelEntry | None = None
+        self._others: dict[str, Abilities] = {}
+
+    def abilities_of(self, model: str) -> Abilities:
+        """What the endpoint can do with a model: a call may name another one, which something else may serve."""
+        return self.abilities if model == self._model_id else self._others.setdefault(model, Abilities())
 
     def forget(self) -> None:
         """Forget who serves the model: it has moved."""
@@ -42,9 +47,9 @@ class Knowledge:
 
     def note_window(self, window: int) -> None:
         """Learn the window from the refusal of a prompt that was too long."""
-        self._served = Served(self._served.owner if self._served else "", window)
+        self._served = ModelEntry(self._served.owner if self._served else "", window)
 
-    async def served(self) -> Served:
+    async def served(self) -> ModelEntry:
         """Who serves the model.
 
         Raises:
@@ -59,13 +64,13 @@ class Knowledge:
                 if not isinstance(error, (ModelStatusError, ResponseFormatError)):
                     raise error from exc
                 if is_transient(error):
-                    return Served()  # Not now; the next question may be answered.
+                    return ModelEntry()  # Not now; the next question may be answered.
                 # It does not say. Whatever else is wrong the next request will show.
-                self._served = Served()
+                self._served = ModelEntry()
             self.abilities.learn_from_owner(self._served.owner)
         return self._served
 
-    async def models(self) -> list[Served]:
+    async def models(self) -> list[ModelEntry]:
         """Every model the endpoint serves.
 
         Raises:

@@ -5,34 +5,20 @@ vLLM and llama.cpp answer some of these at the root of the server, not under `/v
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
 from tframex._types import Messages
+from tframex.exchange import ModelEntry, entry_of, read_json, read_models
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Lookup", "Served"]
+__all__ = ["Lookup"]
 
 _SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Served:
-    """What the models list says of one model.
-
-    Attributes:
-        name: What it is called there.
-        owner: Who serves it, such as `"vllm"` or `"llamacpp"`; empty if nobody says.
-        window: Tokens that prompt and answer may have together, or None.
-    """
-
-    owner: str = ""
-    window: int | None = None
-    name: str = ""
 
 
 class Lookup:
@@ -48,28 +34,27 @@ class Lookup:
         self._model = model
         self._root = str(client.base_url).rstrip("/").removesuffix("/v1")
 
-    async def served(self) -> Served:
+    async def served(self) -> ModelEntry:
         """Who serves the model, and its window.
 
         Raises:
             openai.OpenAIError: The endpoint could not be asked.
         """
-        models = await self.models()
-        model = next((model for model in models if model.name == self._model), models[0] if models else Served())
+        response = await self._send("/models")
+        model = entry_of(self._model, read_models(read_json(response)), response.headers)
         if model.owner == "llamacpp" and model.window is None:
             props = await self._get(f"{self._root}/props")
             window = (props.get("default_generation_settings") or {}).get("n_ctx")
             return replace(model, window=window if isinstance(window, int) else None)
         return model
 
-    async def models(self) -> list[Served]:
+    async def models(self) -> list[ModelEntry]:
         """Every model of the list.
 
         Raises:
             openai.OpenAIError: The endpoint could not be asked.
         """
-        body = await self._get("/models")
-        return [_served(entry) for entry in _list(body.get("data")) if isinstance(entry, dict)]
+        return read_models(await self._get("/models"))
 
     async def count(self, what: str | Messages, owner: str) -> int | None:
         """Tokens of a text, or of a conversation with what the chat template adds; None if it is not said.
@@ -92,30 +77,14 @@ class Lookup:
         return count if isinstance(count, int) else None
 
     async def _get(self, path: str) -> dict[str, Any]:
-        return _json(await self._client.get(path, cast_to=httpx2.Response, options=self._options()))
+        return read_json(await self._send(path))
+
+    async def _send(self, path: str) -> httpx2.Response:
+        return await self._client.get(path, cast_to=httpx2.Response, options=self._options())
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return _json(await self._client.post(path, cast_to=httpx2.Response, body=body, options=self._options()))
+        return read_json(await self._client.post(path, cast_to=httpx2.Response, body=body, options=self._options()))
 
     @staticmethod
     def _options() -> Any:
         return {"max_retries": 0, "timeout": _SECONDS}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _served(entry: dict[str, Any]) -> Served:
-    window = entry.get("max_model_len")
-    return Served(
-        str(entry.get("owned_by") or ""), window if isinstance(window, int) else None, str(entry.get("id") or "")
-    )
-
-
-def _json(response: httpx2.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}

@@ -50,7 +50,9 @@ async def model(target: Target, reply: Reply) -> Finding:
             )
         target.model = target.served[0]
     named = [entry for entry in entries if entry.get("id") == target.model]
-    target.owner = str(next(iter(named or entries), {}).get("owned_by") or "")
+    owners = {str(entry.get("owned_by") or "") for entry in named or entries}
+    # A gateway lists models of several kinds of servers; which of them answers to a name it does not list is unknown.
+    target.owner = owners.pop() if len(owners) == 1 else ""
     if named:
         return Finding("model", "ok", f"{target.model} is served", data={"served": target.served})
     if not entries:

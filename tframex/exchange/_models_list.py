@@ -1,0 +1,63 @@
+"""What `/v1/models` says of the models it lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ModelEntry", "entry_of", "read_json", "read_models"]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """What the models list says of one model.
+
+    Attributes:
+        owner: Who serves it, such as `"vllm"` or `"llamacpp"`; empty if the list does not say.
+        window: Tokens that prompt and answer may have together, or None.
+        name: What it is called there.
+    """
+
+    owner: str = ""
+    window: int | None = None
+    name: str = ""
+
+
+def read_json(response: Any) -> dict[str, Any]:
+    """The JSON object of a response, empty if it is none."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def read_models(body: Mapping[str, Any]) -> list[ModelEntry]:
+    """Every model of the list."""
+    data = body.get("data")
+    return [_entry(entry) for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+
+
+def entry_of(model: str, listed: list[ModelEntry], headers: Mapping[str, str]) -> ModelEntry:
+    """What a list says of one model; nothing if the model is not on it.
+
+    A gateway lists models of several kinds of servers and may answer under names that it does not list. Only llama.cpp
+    itself (not something in front of it, whose headers are its own) serves its one model under whatever name.
+
+    Args:
+        model: The name.
+        listed: The list.
+        headers: Those of the response that had the list.
+    """
+    found = next((entry for entry in listed if entry.name == model), None)
+    if found is None and len(listed) == 1 and headers.get("server") == "llama.cpp":
+        return listed[0]
+    return found or ModelEntry()
+
+
+def _entry(entry: dict[str, Any]) -> ModelEntry:
+    window = entry.get("max_model_len")
+    return ModelEntry(
+        str(entry.get("owned_by") or ""), window if isinstance(window, int) else None, str(entry.get("id") or "")
+    )
