@@ -567,3 +567,12 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[Target]:
     finally:
         thread.join()
         listener.close()
+
+
+def test_of_several_kinds_of_servers_on_a_list_the_first_does_not_count() -> None:
+    """A gateway lists a model of a vLLM first; the one asked for is somebody else's."""
+    listed = Fault.answer(b'{"data":[{"id":"llama","owned_by":"vllm"},{"id":"gpt","owned_by":"openai"}]}')
+    with FakeVLLM(COUNT, dialect="openai", lookups={"/v1/models": listed}) as server:
+        code, found = doctor(server.url, "--model", "fake")
+    assert (code, found["model"]["status"]) == (0, "warning")
+    assert found["server"]["data"] == {"kind": "unknown"}

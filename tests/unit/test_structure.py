@@ -46,7 +46,6 @@ PRIVATE_IMPORTS = {
     "cli/_ask.py: tframex.sync._bridge",
     "cli/_doctor.py: tframex.model._settings.check_api_key",
     "cli/_doctor.py: tframex.model._settings.normalize_url",
-    "cli/_endpoint.py: tframex.model._lookup.Served",
     "cli/_long.py: tframex.sync._bridge",
     "cli/doctor/api.py: tframex.model._settings.display_url",
     "model/_official.py: tframex.client._clients.OpenAI",
