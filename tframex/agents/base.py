@@ -124,26 +124,33 @@ class BaseAgent(ABC):
             ModelError: The model could not answer, or not completely.
             OutputError: The file cannot be written.
         """
+        completion: Completion | None = None
         with PartialFile(path) as file:
             async with Closing(self.events(prompt, **options)) as events:
                 async for event in events:
-                    if isinstance(event, RunFinished):
-                        # Waiting for the disk must not hold up the other streams of this loop.
-                        await anyio.to_thread.run_sync(file.finish)
-                        completion: Completion = event.result
-                        return completion
                     if isinstance(event, TextPiece) and event.index == 0:
                         file.write(event.text)
-        raise TypeError(f"the events of {type(self).__name__} must end with RunFinished")
+                    elif isinstance(event, RunFinished):
+                        completion = event.result
+            completion = self._ended(completion)
+            # Waiting for the disk must not hold up the other streams of this loop.
+            await anyio.to_thread.run_sync(file.finish)
+        return completion
 
     async def _result(self, events: AsyncGenerator[Event, None]) -> Completion:
         """What a run that has these events returns."""
+        completion: Completion | None = None
         async with Closing(events) as arriving:
             async for event in arriving:
                 if isinstance(event, RunFinished):
-                    completion: Completion = event.result
-                    return completion
-        raise TypeError(f"the events of {type(self).__name__} must end with RunFinished")
+                    # To the end: a generator inside a user's own is only closed by being read.
+                    completion = event.result
+        return self._ended(completion)
+
+    def _ended(self, completion: Completion | None) -> Completion:
+        if completion is None:
+            raise TypeError(f"the events of {type(self).__name__} must end with RunFinished")
+        return completion
 
     async def _stream_and_aggregate(self, prompt: str | Messages, **options: Any) -> str:
         """Send a prompt, or messages, to the model and return the complete text of the answer.

@@ -94,7 +94,11 @@ def mirrors(original: type) -> Callable[[C], C]:
                 continue
             if name not in vars(cls) and inspect.isfunction(member):
                 # Inherited here, but the original has a docstring of its own.
-                member = update_wrapper(FunctionType(member.__code__, member.__globals__), member)
+                copy = FunctionType(
+                    member.__code__, member.__globals__, argdefs=member.__defaults__, closure=member.__closure__
+                )
+                copy.__kwdefaults__ = member.__kwdefaults__
+                member = update_wrapper(copy, member)
                 setattr(cls, name, member)
             if isinstance(member, classmethod):
                 # A classmethod keeps a copy of the docstring its function had when it was wrapped.
