@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
 
+from tests.conftest import USER
 from tests.simulated import Server, share, throughput
+from tframex.errors import ModelTimeoutError
+from tframex.model import VLLMModel
+from tframex.systems import MapReduceSystem, MultiCallSystem
 from tframex.tasks import AdaptiveLimit, Limit
+from tframex.testing import FakeVLLM
 
 SERVERS: dict[str, tuple[Callable[[], Server], int, tuple[float, int] | None, tuple[int, ...]]] = {
     "small": (lambda: Server(4), 1000, None, (4,)),
@@ -105,3 +111,138 @@ def test_a_call_that_is_cancelled_as_it_gets_its_place_keeps_nobody_waiting(back
         assert limit.in_flight == 0
 
     anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_call_in_a_task_that_holds_a_place_uses_that_place(backend: str) -> None:
+    """Else a system's call would wait for itself wherever only one call may be in flight."""
+
+    async def main() -> None:
+        async with VLLMModel("fake", server.url, "k", max_concurrency=1) as model:
+            with anyio.fail_after(20):
+                async with model.limit.place():
+                    assert (await model.call(USER)).text
+                    assert [piece async for piece in model.call_stream(USER)]
+                    assert model.limit.in_flight == 1
+                assert (await model.call(USER)).text
+            assert model.limit.in_flight == 0
+
+    with FakeVLLM() as server:
+        anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_single_calls_wait_only_for_the_maximum_and_many_for_the_limit(backend: str) -> None:
+    class Two(Limit):
+        @property
+        def limit(self) -> float:
+            return 2
+
+    async def main() -> None:
+        limit = Two(4)
+        entered: list[str] = []
+        leave = anyio.Event()
+
+        async def many(name: str) -> None:
+            async with limit.place():
+                entered.append(name)
+                await leave.wait()
+
+        async def single(name: str) -> None:
+            place = await limit.enter()
+            entered.append(name)
+            await leave.wait()
+            place.leave()
+
+        async with anyio.create_task_group() as group:
+            for number in range(4):
+                group.start_soon(many, f"many {number}")
+                await anyio.wait_all_tasks_blocked()
+            for number in range(3):
+                group.start_soon(single, f"single {number}")
+                await anyio.wait_all_tasks_blocked()
+            assert entered == ["many 0", "many 1", "single 0", "single 1"]
+            assert limit.in_flight == 4
+            leave.set()
+        assert sorted(entered[4:]) == ["many 2", "many 3", "single 2"]
+        assert limit.in_flight == 0
+
+    anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_whoever_came_first_gets_the_place_whatever_kind_of_call_it_is(backend: str) -> None:
+    async def main() -> None:
+        limit = Limit(1)
+        entered: list[str] = []
+
+        async def many(name: str) -> None:
+            async with limit.place():
+                entered.append(name)
+
+        async def single(name: str) -> None:
+            place = await limit.enter()
+            entered.append(name)
+            place.leave()
+
+        async with anyio.create_task_group() as group, limit.place():
+            for name, call in (("a", many), ("b", single), ("c", many), ("d", single)):
+                group.start_soon(call, name)
+                await anyio.wait_all_tasks_blocked()
+        assert entered == ["a", "b", "c", "d"]
+
+    anyio.run(main, backend=backend)
+
+
+def test_a_place_is_given_back_once() -> None:
+    async def main() -> None:
+        limit = Limit(2)
+        first, second = await limit.enter(), await limit.enter()
+        first.leave()
+        first.leave()
+        assert limit.in_flight == 1
+        second.leave()
+        assert limit.in_flight == 0
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_model_s_calls_and_its_systems_share_one_maximum(backend: str) -> None:
+    class Watched(AdaptiveLimit):
+        peak = 0
+
+        def _place(self, *args: Any, **kwargs: Any) -> Any:
+            self.peak = max(self.peak, self.in_flight)
+            return super()._place(*args, **kwargs)
+
+    limit = Watched(3)
+
+    async def main() -> None:
+        model = VLLMModel("fake", server.url, "k", max_concurrency=3)
+        model._limit = limit
+        async with model, anyio.create_task_group() as group:
+            group.start_soon(MultiCallSystem("m", model).sample, "x", 8)
+            group.start_soon(MapReduceSystem("r", model, chunk_size=50).run, "What?", "One two three. " * 100)
+            for _ in range(8):
+                group.start_soon(model.call, USER)
+
+    with FakeVLLM("word " * 20, delay=0.001) as server:
+        anyio.run(main, backend=backend)
+    assert limit.peak == 3
+    assert limit.in_flight == 0
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_waiting_for_a_place_is_part_of_the_total_time(backend: str) -> None:
+    async def main() -> None:
+        async with VLLMModel("fake", server.url, "k", max_concurrency=1) as model:
+            place = await model.limit.enter()
+            with pytest.raises(ModelTimeoutError, match="total_timeout"):
+                await model.call(USER, total_timeout=0.01)
+            place.leave()
+            assert (await model.call(USER)).text
+
+    with FakeVLLM() as server:
+        anyio.run(main, backend=backend)
+    assert len(server.completions()) == 1
