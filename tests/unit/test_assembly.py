@@ -10,20 +10,19 @@ import pytest
 
 from tests.conftest import USER, Colour
 from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutError
+from tframex.exchange._collector import Collector
 from tframex.exchange._failures import redact, translate
-from tframex.exchange._reader import Arrival
 from tframex.exchange._wire import decode_chunk, decode_leniently
 from tframex.model import ToolCall, VLLMModel
-from tframex.model._assembly import Assembly
 from tframex.testing import FakeVLLM
 
 
-def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Assembly, list[Any]]:
-    assembly = Assembly("inline")
+def assembled(*choices: dict[str, Any], decode: Any = decode_chunk) -> tuple[Collector, list[Any]]:
+    collector = Collector("inline")
     deltas: list[Any] = []
     for choice in choices:
-        deltas += assembly.add_all(Arrival([decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode())]))
-    return assembly, deltas
+        collector.note(decode(json.dumps({"choices": [{"index": 0, **choice}]}).encode()), deltas)
+    return collector, deltas
 
 
 PIECES: list[dict[str, Any]] = [
@@ -40,30 +39,30 @@ PIECES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("decode", [decode_chunk, decode_leniently])
 def test_tool_calls_are_put_together_from_their_pieces(decode: Any) -> None:
-    assembly, deltas = assembled(*PIECES, decode=decode)
-    choice = assembly.choices()[0]
+    collector, deltas = assembled(*PIECES, decode=decode)
+    choice = collector.choices()[0]
     assert choice.tool_calls == (ToolCall(0, "a", "f", '{"x": 1}'), ToolCall(1, "b"))
     assert (choice.finish_reason, choice.text) == ("tool_calls", "")
     assert [len(delta.tool_calls) for delta in deltas] == [1, 1, 2]
 
 
 def test_choices_are_those_that_arrived() -> None:
-    assembly = Assembly("inline")
-    assembly.add_all(Arrival([decode_chunk(b'{"choices":[{"index":1,"delta":{"content":"hi"}}]}')]))
-    assert [choice.text for choice in assembly.choices()] == ["hi"]
+    collector = Collector("inline")
+    collector.note(decode_chunk(b'{"choices":[{"index":1,"delta":{"content":"hi"}}]}'), [])
+    assert [choice.text for choice in collector.choices()] == ["hi"]
 
 
 def test_log_probabilities_and_refusals_are_kept() -> None:
     entry = {"token": "Hi", "logprob": -0.1, "bytes": [72, 105], "top_logprobs": []}
-    assembly, _ = assembled(
+    collector, _ = assembled(
         {"delta": {"content": "Hi"}, "logprobs": {"content": [entry]}},
         {"delta": {"refusal": "I will not."}, "logprobs": None, "finish_reason": "stop"},
     )
-    choice = assembly.choices()[0]
+    choice = collector.choices()[0]
     assert choice.logprobs == (entry,)
     assert (choice.text, choice.refusal) == ("Hi", "I will not.")
-    assembly.clear()
-    assert (assembly.text, assembly.choices()[0].text) == ("", "")
+    collector.clear()
+    assert (collector.text, collector.choices()[0].text) == ("", "")
 
 
 def test_an_event_that_is_no_object_is_refused() -> None:

@@ -80,7 +80,7 @@ def test_any_garbage_after_any_prefix_ends_after_what_was_good(
     state, arrivals = read(body, cuts)
     delivered = text_of(arrivals)
     assert delivered.startswith("".join(words))
-    assert state.received.text == delivered
+    assert state.answer.content == delivered
     try:
         step = state.ended(state.reader.failure)
         again = step is None or step.kind == "fresh"
@@ -94,7 +94,7 @@ def test_any_garbage_after_any_prefix_ends_after_what_was_good(
 def test_an_event_that_cannot_be_read_is_a_break_after_those_before_it(odd: bytes) -> None:
     state, arrivals = read(event("One") + event(" two") + b"data: " + odd + b"\n\n" + event(" three"), [])
     assert text_of(arrivals)[:7] == "One two"
-    assert state.received.text == text_of(arrivals)
+    assert state.answer.content == text_of(arrivals)
     if state.reader.failure is None:  # understood in part
         assert text_of(arrivals).endswith(" three")
 

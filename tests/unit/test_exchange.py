@@ -10,7 +10,8 @@ import tenacity
 
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
 from tframex.exchange._abilities import Abilities
-from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._attempt import Attempt
+from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import error_from_body, stream_cut, timed_out
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
@@ -89,7 +90,7 @@ def test_a_partial_answer_of_nothing_but_white_space_is_asked_for_anew() -> None
     assert (step.kind, step.request.messages) == ("fresh", MESSAGES)
     state.reader.feed(event("\n") + event("One", "stop"))
     assert state.ended(None) is None
-    assert state.received.text == "\nOne"
+    assert state.answer.content == "\nOne"
 
 
 def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> None:
@@ -120,11 +121,11 @@ def test_an_endpoint_that_refuses_the_question_for_token_ids_is_asked_without() 
 def test_tokens_without_text_count_in_a_continuation_too() -> None:
     """Half an emoji has no text; asked to go on without it, a vLLM repeats the whole prompt in its answer."""
     state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=20)
-    state.received.prompt_token_ids = [1, 2]
+    state.answer.tokens.prompt = [1, 2]
     assert prompt_of(cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]))) == [1, 2, 7]
     halves = b"".join(completion(text, [number]) for text, number in (("", 8), ("", 9), ("\u2601", 10), ("", 11)))
     assert prompt_of(cut(state, halves)) == [1, 2, 7, 8, 9, 10]
-    assert state.received.text == "Hi\u2601"
+    assert state.answer.content == "Hi\u2601"
 
 
 def prompt_of(step: Attempt) -> list[int]:
@@ -164,14 +165,14 @@ def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
 
 def test_several_tokens_in_one_event_are_not_trusted() -> None:
     state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9)
-    state.received.prompt_token_ids = [1, 2]
+    state.answer.tokens.prompt = [1, 2]
     assert cut(state, event("Hi", token_ids=[7, 8])).kind == "continue"
 
 
 def test_a_refused_step_falls_to_the_next_and_the_user_hears_of_the_break() -> None:
     able = Abilities(kind="vllm", token_ids=True, continues=True)
     state = exchange(able, max_tokens=9)
-    state.received.prompt_token_ids = [1]
+    state.answer.tokens.prompt = [1]
     assert cut(state, event("Hello", token_ids=[7])).kind == "tokens"
     step = state.ended(error_from_body({"code": 404, "message": "Not Found"}, model_id="m"))
     assert step is not None
@@ -243,9 +244,9 @@ def test_json_of_another_shape_is_read_as_far_as_it_is_understood(choice: Any, t
     state = exchange()
     body = {"choices": [choice], "usage": {"prompt_tokens": None, "completion_tokens": 2.0}, "id": 7}
     state.reader.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
-    assert state.received.text == text
+    assert state.answer.content == text
     assert state.reader.whole
-    assert state.received.unspliceable
+    assert state.answer.unspliceable
 
 
 @pytest.mark.parametrize(
@@ -307,7 +308,7 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
 def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
     for restartable in (True, False):
         state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), restartable=restartable, max_tokens=99)
-        state.received.prompt_token_ids = [1]
+        state.answer.tokens.prompt = [1]
         state.reader.feed(
             event("One", token_ids=[5]) + event(" two", "stop", token_ids=[6]) + usage(1, 9) + b"data: [DONE]\n\n"
         )
@@ -346,7 +347,7 @@ def test_reasoning_is_continued_inside_its_tags() -> None:
     assert step.request.messages[-1]["content"] == "<think>\nI think so</think>\n\nYes"
     assert step.request.options["chat_template_kwargs"] == {"enable_thinking": False}
     state.reader.feed(b'data: {"choices":[{"index":0,"delta":{"reasoning":", it is."},"finish_reason":"stop"}]}\n\n')
-    assert state.received.text == "\n\nYes, it is."
+    assert state.answer.content == "\n\nYes, it is."
 
 
 def test_what_will_not_pass_is_raised_with_what_arrived() -> None:
@@ -421,8 +422,14 @@ def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: byt
         if not shortcut:
             state.reader._plain = -1000
         chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk in state.reader.feed(data).chunks]
-        states.append((chunks, vars(state.received), state.reader.whole))
+        states.append((chunks, known(state), state.reader.whole))
     assert states[0] == states[1]
+
+
+def known(state: Exchange) -> tuple[Any, ...]:
+    """All that is known of an answer."""
+    answer, tokens = state.answer, state.answer.tokens
+    return answer.choices(), answer.phase, answer.unspliceable, tokens.ids, tokens.count, vars(tokens), state.usage()
 
 
 def _only_text(chunk: Chunk) -> Chunk | str:

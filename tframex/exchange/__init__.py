@@ -1,10 +1,12 @@
 """The engine: one answer over as many requests as it takes."""
 
 from tframex.exchange._abilities import Abilities
+from tframex.exchange._attempt import Attempt
 from tframex.exchange._clock import ReadClock, read_clock
+from tframex.exchange._collector import Collector
 from tframex.exchange._driver import Clocks, drive, is_plain
 from tframex.exchange._endpoint import Endpoint
-from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import (
     error_from_body,
     interrupted,
@@ -17,10 +19,10 @@ from tframex.exchange._failures import (
     translate,
     unreadable,
 )
+from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
 from tframex.exchange._reader import Arrival, ResponseReader
-from tframex.exchange._received import Received
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import (
     DEFAULT_WAIT,
@@ -56,17 +58,18 @@ __all__ = [
     "ChunkDelta",
     "ChunkUsage",
     "Clocks",
+    "Collector",
     "Endpoint",
     "EventTooLargeError",
     "Exchange",
     "ModelEntry",
     "Observer",
     "ReadClock",
-    "Received",
     "ResponseReader",
     "RetryBudget",
     "SSEDecoder",
     "Splice",
+    "Standing",
     "StartedOverError",
     "Watchdog",
     "decode_chunk",
@@ -80,6 +83,7 @@ __all__ = [
     "is_overload",
     "is_plain",
     "is_transient",
+    "next_rung",
     "not_json",
     "read_clock",
     "read_json",

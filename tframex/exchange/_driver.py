@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tframex.errors import ConfigurationError, ModelError
+from tframex.exchange._attempt import Attempt
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._endpoint import Endpoint
-from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import not_json, timed_out
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tframex.completion import Delta
 from tframex.errors import ModelError
 from tframex.exchange._abilities import Abilities
+from tframex.exchange._collector import Collector
 from tframex.exchange._failures import error_from_body, started_over, unreadable
-from tframex.exchange._received import Received
+from tframex.exchange._ledger import Ledger
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
@@ -24,15 +26,17 @@ _OTHERS = 16
 
 @dataclass
 class Arrival:
-    """What one network read brought.
+    """What one network read returned.
 
     Attributes:
+        pieces: What the reader of the answer gets; text of the first choice as a bare string, where it came alone.
         chunks: The chunks; of one that is nothing but text of the only choice, its text.
         data: The JSON each of them came in.
         joined: They continue what an earlier response began, and may have been changed for it.
         texts: The chunks, if all of them are texts.
     """
 
+    pieces: list[Delta | str] = field(default_factory=list)
     chunks: list[Chunk | str] = field(default_factory=list)
     data: list[bytes] = field(default_factory=list)
     joined: bool = False
@@ -43,7 +47,8 @@ class ResponseReader:
     """Reads the body of one response.
 
     Args:
-        received: The answer so far; what arrives is added to it.
+        collector: The answer so far; what arrives is added to it.
+        ledger: Where the tokens it cost are written down.
         abilities: What is known of the endpoint; learns from what arrives.
         model_id: For error messages.
         choices: How many answers were asked for.
@@ -51,9 +56,16 @@ class ResponseReader:
     """
 
     def __init__(
-        self, received: Received, abilities: Abilities, model_id: str, choices: int, began: Callable[[], None]
+        self,
+        collector: Collector,
+        ledger: Ledger,
+        abilities: Abilities,
+        model_id: str,
+        choices: int,
+        began: Callable[[], None],
     ) -> None:
-        self.received = received
+        self._collector = collector
+        self._ledger = ledger
         self.splice: Splice | None = None
         """Joins this response to what is there already; None: it begins the answer."""
         self.is_stream = True
@@ -88,13 +100,13 @@ class ResponseReader:
         What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
         """
         if len(self.head) < _HEAD:
-            self.head += data[: 65536 if not self.is_stream else _HEAD]
+            self.head += data if self._undecided else data[: 65536 if not self.is_stream else _HEAD]
         # The hot path of every stream: half a microsecond for each of many events, two for one that comes alone.
-        batch = Arrival([], [], self.splice is not None)
+        batch = Arrival([], [], [], self.splice is not None)
         if not self.is_stream:
             if not (self._undecided and self._begins_like_events()):
                 return batch
-            data = self.head
+            data, self.head = self.head, self.head[:_HEAD]
         try:
             items = self._decoder.feed(data)
             if self._plain > 0 and items:
@@ -109,7 +121,7 @@ class ResponseReader:
         except Exception as exc:
             # Of whatever class: a server can send what makes a decoder raise RecursionError or OverflowError. What was
             # read before it is handed out; an exception from here would lose it, though it is noted as received.
-            self.failure = unreadable(self.head, model_id=self._model_id, partial=self.received.text, why=str(exc))
+            self.failure = unreadable(self.head, model_id=self._model_id, partial=self._collector.text, why=str(exc))
             self.failure.__cause__ = exc
         return batch
 
@@ -136,7 +148,9 @@ class ResponseReader:
             ids.append(choice.token_ids)
         if len(texts) != len(items):
             return None
-        self.received.note_texts(texts, ids)
+        if not self._collector.note_texts(texts, ids):
+            return None
+        batch.pieces += texts
         batch.chunks += texts
         batch.data += items
         return texts
@@ -162,7 +176,7 @@ class ResponseReader:
         except msgspec.ValidationError:
             # JSON of another shape. It can be read, but two halves of it are better not joined.
             chunk = decode_leniently(item)
-            self.received.unspliceable = True
+            self._collector.unspliceable = True
         if chunk.error:  # some gateways send an empty one with every event
             if self.whole:
                 return False
@@ -174,19 +188,21 @@ class ResponseReader:
             self._plain += 1
         elif not self._join(chunk, self.splice):
             # Nothing for the reader; but half of a character has no text, and is a token.
-            self.received.note(chunk)
+            self._collector.note(chunk, [])
             return True
         batch.chunks.append(chunk)
         batch.data.append(item)
-        if self.received.note(chunk):
-            self.whole = len(self.received.finish_reasons) >= self._choices
+        if chunk.usage is not None:
+            self._ledger.report(chunk.usage)
+        if self._collector.note(chunk, batch.pieces):
+            self.whole = self._collector.finished >= self._choices
         return True
 
     def _opening(self, chunk: Chunk) -> None:
         self._began()
         self._abilities.learn_from_chunk(chunk)
-        if isinstance(chunk.prompt_token_ids, list) and self.received.prompt_token_ids is None:
-            self.received.prompt_token_ids = chunk.prompt_token_ids
+        if isinstance(chunk.prompt_token_ids, list) and self._collector.tokens.prompt is None:
+            self._collector.tokens.prompt = chunk.prompt_token_ids
 
     def _join(self, chunk: Chunk, splice: Splice) -> bool:
         """Make a chunk of a continuation one of the answer; False if nothing of it is left."""
@@ -197,7 +213,7 @@ class ResponseReader:
                 delta.content = choice.text
             thought = delta.reasoning or delta.reasoning_content
             delta.reasoning_content = None
-            if self.received.phase == "content" and thought:
+            if self._collector.phase == "content" and thought:
                 # With a reasoning parser the continuation of the content arrives as reasoning.
                 delta.content, delta.reasoning = f"{thought}{delta.content or ''}", None
             elif thought:

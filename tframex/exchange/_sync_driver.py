@@ -12,8 +12,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from tframex.errors import ModelError
+from tframex.exchange._attempt import Attempt
 from tframex.exchange._driver import is_plain
-from tframex.exchange._exchange import Attempt, Exchange
+from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import timed_out, translate
 from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._reader import Arrival

@@ -11,7 +11,6 @@ from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished
 from tframex.exchange import ChatRequest, Exchange, RetryBudget
-from tframex.model._assembly import Assembly
 from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connector
 from tframex.model._knowledge import Knowledge
@@ -230,7 +229,8 @@ class ExchangeModel(BaseModel):
             resume=settings.resume,
             restartable=restartable,
             limit=self.limit,
+            reasoning=settings.reasoning,
         )
         # One of several answers that loops must not end the others.
         repeats = settings.max_repeats if options.get("n") in (None, 1) else None
-        return ModelCall(exchange, Assembly(settings.reasoning), settings.clocks, self.model_id, self.limit, repeats)
+        return ModelCall(exchange, settings.clocks, self.model_id, self.limit, repeats)

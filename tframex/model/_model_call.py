@@ -9,10 +9,8 @@ from dataclasses import replace
 import anyio
 
 from tframex.completion import Completion, Delta, Timings, Usage
-from tframex.errors import ModelError
 from tframex.events import Event, TextPiece, pieces_of
 from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
-from tframex.model._assembly import Assembly
 from tframex.model._connection import Connection
 from tframex.model._reports import Reports
 from tframex.tasks import Closing, Limit, Place
@@ -26,7 +24,6 @@ class ModelCall:
 
     Args:
         exchange: The request and the state of its answer.
-        assembly: Collects the answer.
         clocks: Time limits.
         model_id: For the completion.
         limit: Where it waits for its place among the calls in flight.
@@ -36,14 +33,12 @@ class ModelCall:
     def __init__(
         self,
         exchange: Exchange,
-        assembly: Assembly,
         clocks: Clocks,
         model_id: str,
         limit: Limit,
         max_repeats: int | None = None,
     ) -> None:
         self._exchange = exchange
-        self._assembly = assembly
         self._clocks = clocks
         self._model_id = model_id
         self._limit = limit
@@ -55,7 +50,6 @@ class ModelCall:
     def begin_with(self, text: str, tokens: int) -> None:
         """Go on from what an earlier run of this call has brought."""
         self._exchange.begin_with(text, tokens)
-        self._assembly.begin_with(text)
 
     async def events(self, connection: Connection, step: str = "answer") -> AsyncGenerator[list[Event], None]:
         """What happens, as lists of events; pieces of one network read are in one list.
@@ -82,7 +76,7 @@ class ModelCall:
 
         Before each further request there is an empty batch.
         """
-        exchange, assembly = self._exchange, self._assembly
+        exchange = self._exchange
         restarts = 0
         guards = self._guards()
         try:
@@ -95,19 +89,15 @@ class ModelCall:
                     if not batch.chunks:
                         if restarts != exchange.restarts:
                             restarts = exchange.restarts
-                            assembly.clear()
                             guards = self._guards()
                         yield ()
-                    elif deltas := assembly.add_all(batch):
+                    elif deltas := batch.pieces:
                         if self._first is None:
                             self._first = time.perf_counter() - self._started
                         yield deltas
                         if guards and self._loops(guards, deltas):
                             # Leaving closes the connection, and the server stops generating.
                             return
-        except ModelError as error:
-            error.partial = assembly.text
-            raise
         finally:
             place.leave()
 
@@ -122,7 +112,7 @@ class ModelCall:
             pieces = (delta,) if isinstance(delta, str) else (delta.content, delta.reasoning)
             for thinking, piece in enumerate(pieces):
                 if piece and (end := guards[thinking].feed(piece)) is not None:
-                    self._assembly.cut(end, "repetition", thinking=bool(thinking))
+                    self._exchange.answer.cut(end, "repetition", thinking=bool(thinking))
                     self._repeated = True
                     return True
         return False
@@ -141,7 +131,7 @@ class ModelCall:
         exchange = self._exchange
         usage, estimated = exchange.usage()
         return Completion(
-            choices=self._assembly.choices(),
+            choices=exchange.answer.choices(),
             model_id=self._model_id,
             usage=None if usage is None else _usage(usage, estimated=estimated),
             timings=Timings(self._first, time.perf_counter() - self._started),

@@ -1,0 +1,86 @@
+"""Whether what has arrived is a complete answer."""
+
+from __future__ import annotations
+
+from tframex.errors import ModelError
+from tframex.exchange._abilities import Abilities
+from tframex.exchange._collector import Collector
+from tframex.exchange._failures import stream_cut, unreadable
+from tframex.exchange._ledger import Ledger
+from tframex.exchange._reader import ResponseReader
+
+__all__ = ["Evidence"]
+
+# So many tokens may be missing where all the rest says that the answer is complete: special ones, for which some servers
+# send no event.
+_SPECIAL = 4
+_FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")
+
+
+class Evidence:
+    """Judges one response.
+
+    Args:
+        reader: Has read it.
+        collector: Has the answers.
+        ledger: Has what the server reports.
+        abilities: What is known of the endpoint.
+        choices: How many answers were asked for.
+    """
+
+    def __init__(
+        self, reader: ResponseReader, collector: Collector, ledger: Ledger, abilities: Abilities, choices: int
+    ) -> None:
+        self._reader = reader
+        self._collector = collector
+        self._abilities = abilities
+        self._choices = choices
+        usage, tokens = ledger.reported, collector.tokens
+        self._counted = usage.completion_tokens if usage is not None else 0
+        comparable = usage is not None and reader.splice is None and choices == 1 and tokens.exact
+        # One more may be the end of the message.
+        self._missing = max(0, self._counted - len(tokens.ids) - 1) if comparable else 0
+        self._usage = usage is not None and not self._missing
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has said that the answer is over."""
+        reader, collector = self._reader, self._collector
+        if reader.whole:
+            return True
+        if not reader.done or not reader.events:
+            return False
+        if collector.begun and collector.finished == collector.begun:
+            return True  # A server that ignores `n`.
+        # These always say why an answer ended. Of others, some do not.
+        return not collector.finished and self._abilities.kind not in ("vllm", "llama.cpp")
+
+    @property
+    def lossy(self) -> bool:
+        """Whether tokens that the server counts have not arrived."""
+        allowed = max(_SPECIAL, self._counted // 20) if self._reader.done else 0
+        return self._missing > allowed
+
+    def names(self) -> tuple[str, ...]:
+        """What shows the answer to be complete."""
+        found = {
+            "finish_reason": self._collector.finished > 0,
+            "usage": self._usage,
+            "[DONE]": self._reader.done,
+        }
+        return tuple(name for name, there in found.items() if there)
+
+    def lack(self, model_id: str) -> ModelError:
+        """What is wrong with a response that ended by itself."""
+        reader = self._reader
+        if not reader.is_stream or (not reader.events and reader.head and not _may_be_events(reader.head)):
+            return unreadable(reader.head, model_id=model_id)
+        if self.lossy:
+            arrived = len(self._collector.tokens.ids)
+            return stream_cut(model_id=model_id, why=f"the server counts {self._counted} tokens, {arrived} arrived")
+        return stream_cut(model_id=model_id)
+
+
+def _may_be_events(head: bytes) -> bool:
+    """Whether a body that ended before its first event began like a stream of events."""
+    return any(head.startswith(field[: len(head)]) for field in _FIELDS)

@@ -1,0 +1,53 @@
+"""The tokens that the requests of one answer have cost."""
+
+from __future__ import annotations
+
+from tframex.exchange._wire import ChunkUsage
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Adds up what the server reports; what it does not report is estimated.
+
+    Attributes:
+        reported: What the server has reported of the present request.
+    """
+
+    def __init__(self) -> None:
+        self.reported: ChunkUsage | None = None
+        self._spent: list[ChunkUsage] = []
+
+    def report(self, usage: ChunkUsage) -> None:
+        """Note what the server says of the present request."""
+        self.reported = usage
+
+    def close(self, estimate: ChunkUsage) -> None:
+        """Note that the present request has ended before the answer did.
+
+        Args:
+            estimate: What it cost, where the server has not said.
+        """
+        self._spent.append(self.reported or estimate)
+        self.reported = None
+
+    def total(self, estimate: ChunkUsage) -> tuple[ChunkUsage | None, bool]:
+        """What all requests together cost, and whether a part of it is estimated.
+
+        Args:
+            estimate: What the present request has cost, where the server has not said.
+        """
+        last = self.reported
+        if not self._spent:
+            return last, False
+        parts = [*self._spent, last or estimate]
+        # A request that broke off reports nothing; its prompt was that of the first one, or longer.
+        known = last.prompt_tokens - sum(part.completion_tokens for part in self._spent) if last else 0
+        total = ChunkUsage(
+            sum(part.prompt_tokens or max(0, known) for part in parts),
+            sum(part.completion_tokens for part in parts),
+        )
+        if last is not None:
+            total.prompt_tokens_details = last.prompt_tokens_details
+            total.completion_tokens_details = last.completion_tokens_details
+        return total, True
