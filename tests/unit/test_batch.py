@@ -221,9 +221,6 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         system.run_file(source, tmp_path / "busy.jsonl")
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="Windows has no lock that ends with its process; the docstring says so"
-)
 def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     path = tmp_path / "out.jsonl"
     hold = "import sys, tframex.files._lines as l; f = l.LineFile(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
@@ -231,7 +228,7 @@ def test_two_processes_do_not_write_one_file(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"held\n"
-        with pytest.raises(OutputError, match="another process is writing it"):
+        with pytest.raises(OutputError, match="another run is writing it"):
             LineFile(path)
         child.kill()
     with LineFile(path) as file:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import codecs
 import os
+import shutil
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tframex.errors import OutputError
+from tframex.files._claim import claimed, released
 from tframex.files._partial import make_folder, reported
-
-if sys.platform != "win32":
-    import fcntl
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,40 +34,35 @@ class LineFile:
         path: The file; missing folders are made.
 
     Raises:
-        OutputError: The file cannot be read or written, or another run is writing it (on Windows only one of the same
-            process is noticed).
+        OutputError: The file cannot be read or written, or another run is writing it.
     """
-
-    _open: set[Path] = set()  # noqa: RUF012 - shared on purpose: what this process writes
-    _lock = threading.Lock()
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         make_folder(self.path.parent)
-        self._key = self.path.resolve()
-        with self._lock:
-            if self._key in self._open:
-                raise OutputError(f"cannot write {self.path}: another run is writing it", path=str(self.path))
-            self._open.add(self._key)
+        with reported(self.path):
+            file = claimed(self.path)
+        if file is None:
+            raise OutputError(
+                f"cannot write {self.path}: another run is writing it, in this process or in another. Wait for its end, or "
+                "give each its own file.",
+                path=str(self.path),
+            )
+        self._file = file
         try:
             with reported(self.path):
-                self._file = self.path.open("a+b", buffering=0)
-                self._claim()
                 self._repair()
+                # What a replacement left that was killed.
+                with suppress(FileNotFoundError):
+                    self._replacement.unlink()
         except BaseException:
-            self._release()
+            released(file)
             raise
 
-    def _claim(self) -> None:
-        """Keep other processes out; the claim ends with this process, however it ends. Windows has no such lock."""
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as exc:
-                self._file.close()
-                raise OutputError(
-                    f"cannot write {self.path}: another process is writing it", path=str(self.path)
-                ) from exc
+    @property
+    def _replacement(self) -> Path:
+        target = self.path.resolve()
+        return target.with_name(f"{target.name}.replacement")
 
     def _repair(self) -> None:
         size = end = self._file.seek(0, os.SEEK_END)
@@ -97,9 +91,23 @@ class LineFile:
             if not self.path.exists():
                 raise FileNotFoundError("it was removed while it was being written")
 
-    def _release(self) -> None:
-        with self._lock:
-            self._open.discard(self._key)
+    def replace(self, lines: Iterable[str]) -> None:
+        """Write the file anew with these lines, and close it. Killed at any point, it has either the old or the new lines.
+
+        Raises:
+            OutputError: The disk is full, or the file has gone.
+        """
+        with reported(self.path):
+            with self._replacement.open("w", encoding="utf-8", newline="\n", errors="surrogateescape") as file:
+                file.writelines(f"{line}\n" for line in lines)
+                file.flush()
+                os.fsync(file.fileno())
+            shutil.copymode(self.path, self._replacement)
+            if sys.platform == "win32":
+                # An open file cannot be replaced there.
+                released(self._file)
+            os.replace(self._replacement, self.path.resolve())
+        released(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -107,8 +115,7 @@ class LineFile:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._release()
+        released(self._file)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -1,31 +1,34 @@
-"""Files that are whole or not there."""
+"""Files that are complete or not there."""
 
 from __future__ import annotations
 
 import os
-import threading
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from tframex.errors import OutputError
+from tframex.files._claim import claimed, released
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["PartialFile", "make_folder", "reported"]
 
-_being_written: set[Path] = set()
-_lock = threading.Lock()
+# More writers of one file than anyone has.
+_MOST = 10_000
 
 
 class PartialFile:
-    """A text file that grows as `PATH.partial` and gets its name when it is whole.
+    """A text file that grows as `PATH.partial` and gets its name when it is complete.
 
-    A reader can follow the partial file: every write reaches it at once. Without `finish` the partial file stays as it
-    is and an older file at the path is untouched.
+    A reader can follow the partial file: every write reaches it immediately. Without `finish` the partial file stays as it
+    is and an older file at the path is untouched. Where several write the same file, in this process or in others, each
+    has its own partial file (`PATH.2.partial` and so on), and the last that is complete gets the name.
 
     Args:
         path: The final file; missing folders are made.
@@ -38,8 +41,17 @@ class PartialFile:
         if not str(path).strip() or not Path(path).name:
             raise OutputError(f"cannot write {str(path)!r}: it has no file name", path=str(path))
         self.path = Path(path)
-        self._file: IO[str] | None = None
-        self.partial = self.path.with_name(f"{self.path.name}.partial")
+        self.partial = self._candidate(1)
+        self._begun = False
+        self._claimed: FileIO | None = None
+
+    @property
+    def _file(self) -> FileIO:
+        assert self._claimed is not None, "it is used in a with block"
+        return self._claimed
+
+    def _candidate(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.partial" if number == 1 else f"{self.path.name}.{number}.partial")
 
     def __enter__(self) -> Self:
         with reported(self.path):
@@ -47,46 +59,67 @@ class PartialFile:
         if is_folder:
             raise OutputError(f"cannot write {self.path}: it is a folder; give the name of a file", path=str(self.path))
         make_folder(self.path.parent)
-        self._key = self.partial.resolve()
-        with _lock:
-            if self._key in _being_written:
-                raise OutputError(
-                    f"cannot write {self.path}: another call is writing it; give each its own name", path=str(self.path)
-                )
-            _being_written.add(self._key)
+        with reported(self.path):
+            for number in range(1, _MOST):
+                self.partial = self._candidate(number)
+                self._claimed = claimed(self.partial)
+                if self._claimed is not None:
+                    break
+            else:
+                raise OutputError(f"cannot write {self.path}: too many others are writing it", path=str(self.path))
         return self
 
     def write(self, text: str) -> None:
-        """Append text; the first replaces the partial file of an earlier failure."""
+        """Append text; the first replaces what an earlier failure left in the partial file."""
+        # Newlines are written as they came: "\r\n" of a model is part of its answer.
+        data = memoryview(text.encode("utf-8", "surrogatepass"))
         with reported(self.path):
-            self._opened().write(text)
-            self._opened().flush()
+            self._begin()
+            while data:
+                data = data[self._file.write(data) :]
 
-    def _opened(self) -> IO[str]:
-        if self._file is None:
-            # Newlines are written as they came: "\r\n" of a model is part of its answer.
-            self._file = self.partial.open("w", encoding="utf-8", newline="", errors="surrogatepass")
-        return self._file
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._file.truncate(0)
 
     def clear(self) -> None:
-        """Begin again."""
+        """Start over."""
         with reported(self.path):
-            self._opened().seek(0)
-            self._opened().truncate()
+            self._begun = True
+            self._file.truncate(0)
 
     def finish(self) -> None:
         """Give the file its name; it is on disk before it replaces an older one."""
         with reported(self.path):
-            self._opened().flush()
-            os.fsync(self._opened().fileno())
-            self._opened().close()
+            self._begin()
+            os.fsync(self._file.fileno())
+            if sys.platform == "win32":
+                # An open file cannot be given another name there. Elsewhere the claim holds until it has its name.
+                released(self._file)
             os.replace(self.partial, self.path)
+        released(self._file)
         with suppress(OSError):
             self._reason.unlink()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the partial files of runs that are over: beside the complete answer they would mislead."""
+        for number in range(1, _MOST):
+            candidate = self._candidate(number)
+            if candidate.exists():
+                with suppress(OSError):
+                    file = claimed(candidate)
+                    if file is not None:
+                        _removed(candidate, file)
+            elif candidate != self.partial:
+                return
 
     def fail(self, reason: str) -> None:
-        """Write down, beside the partial file, why it is not whole; `finish` removes that again."""
+        """Write down, beside the partial file, why it is not complete; `finish` removes that again."""
         with suppress(OSError):
+            if self._claimed is not None and not self._begun and os.fstat(self._file.fileno()).st_size:
+                reason += f"\nNothing had arrived; {self.partial.name} is of an earlier attempt."
             self._reason.write_text(f"{reason}\n", encoding="utf-8", errors="replace")
 
     @property
@@ -96,12 +129,20 @@ class PartialFile:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        # After a failed write closing fails as well, for the same reason, which has been reported.
-        with suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-        with _lock:
-            _being_written.discard(self._key)
+        if self._claimed is not None and not self._claimed.closed:
+            with suppress(OSError):
+                if not os.fstat(self._file.fileno()).st_size:
+                    _removed(self.partial, self._file)
+            released(self._file)
+
+
+def _removed(path: Path, file: FileIO) -> None:
+    """Remove a claimed file and release it."""
+    if sys.platform == "win32":
+        released(file)
+    with suppress(OSError):
+        path.unlink()
+    released(file)
 
 
 @contextmanager
