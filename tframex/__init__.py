@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tframex.chunking import Chunk as Chunk, Chunker as Chunker, chunk_text as chunk_text
     from tframex.client import (
         APIStreamInterruptedError as APIStreamInterruptedError,
+        APIStreamTimeoutError as APIStreamTimeoutError,
         AsyncOpenAI as AsyncOpenAI,
         OpenAI as OpenAI,
     )
@@ -75,7 +76,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
     "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),
-    "tframex.client": ("APIStreamInterruptedError", "AsyncOpenAI", "OpenAI"),
+    "tframex.client": ("APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncOpenAI", "OpenAI"),
     "tframex.errors": (
         "AuthenticationError",
         "CheckpointError",

@@ -100,7 +100,7 @@ def test_every_error_has_its_heading_in_troubleshooting() -> None:
     from tframex import errors
 
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    for name in [*errors.__all__, "APIStreamInterruptedError"]:
+    for name in [*errors.__all__, "APIStreamInterruptedError", "APIStreamTimeoutError"]:
         assert f"\n### {name}\n" in page, name
     assert str(errors.OutputError("no room")) == "no room (Troubleshooting: OutputError)"
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import threading
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -20,11 +23,12 @@ from openai.types.chat import ChatCompletionChunk
 import tframex
 from tests.conftest import USER
 from tframex.client import AsyncChatStream, ChatStream
-from tframex.errors import ConfigurationError, WrongLoopError
+from tframex.errors import ConfigurationError, StreamInterruptedError, WrongLoopError
 from tframex.testing import Answer, FakeVLLM, Fault
 
 MESSAGES: Any = USER
 TEXT = 'Red, “naïve” and \\ "blue".\n静か \U0001f600'
+LONG = " ".join(f"word {number}" for number in range(200))
 
 
 def test_the_chunks_are_those_of_the_official_client() -> None:
@@ -249,6 +253,216 @@ def test_a_body_that_a_hook_has_read_is_read_again() -> None:
     ):
         stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
         assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == TEXT
+
+
+@pytest.mark.parametrize("name", ["__init__", "copy", "with_options"])
+@pytest.mark.parametrize(
+    ("ours", "official"), [(tframex.OpenAI, openai.OpenAI), (tframex.AsyncOpenAI, openai.AsyncOpenAI)]
+)
+def test_the_parameters_are_those_of_the_official_client(ours: Any, official: Any, name: str) -> None:
+    """By name, order, kind, default and annotation; a new one of openai fails this test."""
+
+    def kinds(parameter: inspect.Parameter) -> set[str]:
+        return set(str(parameter.annotation).split(" | "))
+
+    found = dict(inspect.signature(getattr(ours, name)).parameters)
+    for own in ("resume", "idle_timeout"):
+        found.pop(own, None)
+    wanted = dict(inspect.signature(getattr(official, name)).parameters)
+    assert list(found) == list(wanted)
+    for key, parameter in wanted.items():
+        assert found[key].kind == parameter.kind
+        assert kinds(found[key]) == kinds(parameter), key
+        assert found[key].default == parameter.default, key
+
+
+def test_an_unknown_keyword_is_refused_as_by_the_official_client() -> None:
+    with pytest.raises(TypeError, match="temperature"):
+        tframex.OpenAI(api_key="k", temperature=1)  # type: ignore[call-arg] # refused
+
+
+def test_with_options_takes_our_settings_too() -> None:
+    client = tframex.AsyncOpenAI(base_url="http://h", api_key="k", idle_timeout=5)
+    assert client.with_options(idle_timeout=1).copy()._tframex.idle_timeout == 1
+    assert client.with_options(idle_timeout=None)._tframex.idle_timeout is None
+    assert client.with_options(resume="never")._tframex == replace(client._tframex, resume="never")
+    assert client._tframex.idle_timeout == 5
+
+
+class Both:
+    """One body for the drop-in clients of both colours."""
+
+    def __init__(self, backend: str) -> None:
+        self._backend = backend
+        self._kind: Any = tframex.OpenAI if backend == "sync" else tframex.AsyncOpenAI
+
+    def stream(self, url: str, until: Callable[[Any], bool] | None = None, **options: Any) -> list[Any]:
+        """The chunks, as far as `until` and with what follows closing the stream there."""
+        if self._backend == "sync":
+            return self._read(url, until, options)
+        return anyio.run(self._read_async, url, until, options, backend=self._backend)
+
+    def _read(self, url: str, until: Any, options: Any) -> list[Any]:
+        chunks = []
+        with self._kind(base_url=url, api_key="k", **options) as client:
+            stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            for chunk in stream:
+                chunks.append(chunk)
+                if until is not None and until(chunks):
+                    stream.close()
+        return chunks
+
+    async def _read_async(self, url: str, until: Any, options: Any) -> list[Any]:
+        chunks = []
+        async with self._kind(base_url=url, api_key="k", **options) as client:
+            stream = await client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            async for chunk in stream:
+                chunks.append(chunk)
+                if until is not None and until(chunks):
+                    await stream.close()
+        return chunks
+
+
+@pytest.fixture(params=["asyncio", "trio", "sync"])
+def both(request: pytest.FixtureRequest) -> Both:
+    return Both(request.param)
+
+
+def text_of(chunks: list[Any]) -> str:
+    return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+
+def test_an_error_event_keeps_its_body_and_code(both: Both) -> None:
+    for fault, partial in ((Fault.error(1500), True), (Fault.error(0), False)):
+        with FakeVLLM(TEXT, faults=[fault]) as server, pytest.raises(openai.APIError) as caught:
+            both.stream(server.url, resume="never")
+        body, code = caught.value.body, caught.value.code
+        assert (str(code), caught.value.type) == ("500", "InternalServerError")
+        assert isinstance(body, dict)
+        assert body["message"].startswith("EngineCore encountered an issue")
+        assert isinstance(caught.value, tframex.APIStreamInterruptedError) is partial
+
+
+def test_a_stream_that_falls_silent_after_text_is_both_a_timeout_and_interrupted(both: Both) -> None:
+    with FakeVLLM(TEXT, faults=[Fault.stall(1500)]) as server, pytest.raises(openai.APITimeoutError) as caught:
+        both.stream(server.url, resume="never", timeout=0.3)
+    assert isinstance(caught.value, tframex.APIStreamTimeoutError)
+    assert isinstance(caught.value, StreamInterruptedError)
+    assert TEXT.startswith(caught.value.partial)
+    assert isinstance(caught.value.__cause__, httpx2.ReadTimeout)
+    with FakeVLLM(TEXT, faults=[Fault.stall(0)]) as server, pytest.raises(openai.APITimeoutError) as caught:
+        both.stream(server.url, resume="never", timeout=0.3)
+    assert not isinstance(caught.value, StreamInterruptedError)
+
+
+@pytest.mark.parametrize("fault", [Fault.cut(0), Fault.cut(1500), Fault.end(0), Fault.end(1500), Fault.error(0)])
+def test_never_resuming_sends_one_request_and_raises_what_broke(both: Both, fault: Fault) -> None:
+    with FakeVLLM(TEXT, faults=[fault]) as server:
+        with pytest.raises(openai.APIError) as caught:
+            both.stream(server.url, resume="never", max_retries=2)
+        assert len(server.requests) == 1
+    assert isinstance(caught.value.__cause__, httpx2.TransportError) is (fault.kind == "cut")
+
+
+def test_thoughts_keep_the_name_of_their_field_after_a_resume(both: Both) -> None:
+    event = (
+        'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"fake","choices":[{"index":0,"delta":%s,'
+        '"finish_reason":%s}]%s}\n\n'
+    )
+    begun = event % ('{"role":"assistant","content":""}', "null", ',"prompt_token_ids":null')
+    begun += event % ('{"reasoning_content":"One thought"}', "null", "")
+    rest = event % ('{"reasoning_content":" and more"}', "null", "") + event % ('{"content":"Red"}', '"stop"', "")
+    sse = "text/event-stream"
+    faults = [Fault.answer(body.encode(), content_type=sse) for body in (begun, f"{rest}data: [DONE]\n\n")]
+    with FakeVLLM(faults=faults) as server:
+        chunks = both.stream(server.url)
+        assert len(server.completions()) == 2
+    thoughts = [getattr(chunk.choices[0].delta, "reasoning_content", None) for chunk in chunks]
+    assert "".join(filter(None, thoughts)) == "One thought and more"
+    assert text_of(chunks) == "Red"
+
+
+def test_a_stream_that_is_closed_after_it_has_resumed_gives_nothing_more(both: Both) -> None:
+    """Neither pieces nor requests."""
+    with FakeVLLM(LONG, faults=[Fault.end(3000)]) as server:
+        seen = 0
+
+        def resumed(chunks: list[Any]) -> bool:
+            nonlocal seen
+            if len(server.completions()) == 2 and not seen:
+                seen = len(chunks)
+                return True
+            return False
+
+        chunks = both.stream(server.url, until=resumed)
+        assert 0 < seen == len(chunks)
+        assert len(server.completions()) == 2
+
+
+def test_a_stream_that_is_closed_before_it_resumes_sends_nothing_more(both: Both) -> None:
+    """The next request would have been sent when the reader asks for the next piece."""
+    with FakeVLLM(LONG, faults=[Fault.end(3000)]) as server:
+        chunks = both.stream(server.url, until=lambda chunks: len(chunks) == 3)
+        assert len(chunks) == 3
+        assert len(server.completions()) == 1
+
+
+def test_closing_from_another_task_ends_the_wait_of_a_reader_that_has_resumed(both: Both) -> None:
+    async def body() -> None:
+        async with tframex.AsyncOpenAI(base_url=server.url, api_key="k") as client, anyio.create_task_group() as group:
+            stream = await client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+
+            async def read() -> None:
+                async for chunk in stream:
+                    chunks.append(chunk)
+
+            group.start_soon(read)
+            await anyio.to_thread.run_sync(wait_for_the_second_request)
+            await stream.close()
+
+    def wait_for_the_second_request() -> None:
+        while len(server.completions()) < 2:
+            time.sleep(0.01)
+
+    def main() -> None:
+        with tframex.OpenAI(base_url=server.url, api_key="k") as client:
+            stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            reader = threading.Thread(target=lambda: chunks.extend(stream))
+            reader.start()
+            wait_for_the_second_request()
+            stream.close()
+            reader.join(10)
+            assert not reader.is_alive()
+
+    chunks: list[Any] = []
+    with FakeVLLM(LONG, faults=[Fault.end(3000), Fault.stall(1500)]) as server:
+        if both._backend == "sync":
+            main()
+        else:
+            anyio.run(body, backend=both._backend)
+        assert len(server.completions()) == 2
+
+
+@pytest.mark.parametrize("kind", [openai.OpenAI, tframex.OpenAI])
+def test_a_callable_key_serves_a_model(kind: Any) -> None:
+    keys = iter(["first", "second"])
+    with (
+        FakeVLLM(TEXT) as server,
+        kind(base_url=server.url, api_key=lambda: next(keys)) as client,
+        tframex.sync.VLLMModel.from_client(client, "fake") as model,
+    ):
+        for _ in range(2):
+            assert model.call(USER).text == TEXT
+        sent = [request.headers["authorization"] for request in server.completions()]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
+def test_a_copy_with_an_http_client_of_the_user_is_not_translated_for_a_model() -> None:
+    with tframex.OpenAI(base_url="http://h", api_key="k") as client, openai.DefaultHttpxClient() as http_client:
+        copy = client.with_options(http_client=http_client)
+        with pytest.raises(ConfigurationError, match="transport of its own"):
+            tframex.VLLMModel.from_client(copy, "fake")
+        tframex.VLLMModel.from_client(client.with_options(timeout=3), "fake")
 
 
 def test_our_client_serves_a_model() -> None:

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tframex.client._clients import AsyncOpenAI, OpenAI
-    from tframex.client._streams import APIStreamInterruptedError, AsyncChatStream, ChatStream
+    from tframex.client._streams import (
+        APIStreamInterruptedError,
+        APIStreamTimeoutError,
+        AsyncChatStream,
+        ChatStream,
+    )
 
-__all__ = ["APIStreamInterruptedError", "AsyncChatStream", "AsyncOpenAI", "ChatStream", "OpenAI"]
+__all__ = [
+    "APIStreamInterruptedError",
+    "APIStreamTimeoutError",
+    "AsyncChatStream",
+    "AsyncOpenAI",
+    "ChatStream",
+    "OpenAI",
+]
 
 
 def __getattr__(name: str) -> Any:

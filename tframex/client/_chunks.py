@@ -10,7 +10,7 @@ import pydantic
 from openai.types.chat import ChatCompletionChunk
 
 from tframex.client._template import TextTemplate
-from tframex.exchange import Arrival, Chunk, Exchange
+from tframex.exchange import Arrival, Chunk, ChunkDelta, Exchange
 
 __all__ = ["ChunkMaker"]
 
@@ -79,8 +79,7 @@ class ChunkMaker:
             delta = choice["delta"] = dict(choice.get("delta") or {})
             delta.pop("role", None)
             choice["finish_reason"] = known.finish_reason
-            for name in ("content", "reasoning", "reasoning_content"):
-                text = getattr(known.delta, name, None)
+            for name, text in _texts(delta, known.delta).items():
                 if text is None:
                     delta.pop(name, None)
                 else:
@@ -92,3 +91,11 @@ class ChunkMaker:
                 total_tokens=total.prompt_tokens + total.completion_tokens,
             )
         return json.dumps(body).encode()
+
+
+def _texts(delta: dict[str, Any], joined: ChunkDelta | None) -> dict[str, str | None]:
+    """The texts of a joined chunk, thoughts under the name that this server has for them."""
+    content, thought = (joined.content, joined.reasoning) if joined is not None else (None, None)
+    names = ("reasoning", "reasoning_content")
+    used = [name for name in names if delta.get(name)] or names[:1]
+    return {"content": content, **{name: thought if name in used else None for name in names}}

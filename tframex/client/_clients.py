@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, get_args
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import openai
+from openai import DEFAULT_MAX_RETRIES, not_given
 
 from tframex._types import ResumeMode
-from tframex.client._shared import Shared
+from tframex.client._shared import NOTHING, Shared, checked, given
 from tframex.client._streams import AsyncChatStream, ChatStream
-from tframex.errors import ConfigurationError
 from tframex.exchange.transport import KEEPALIVE_EXPIRY, LoopTransport
 
 if TYPE_CHECKING:
+    from openai import DataResidency, NotGiven, Timeout
+    from openai._provider import _Provider
+    from openai.auth import WorkloadIdentity, X509WorkloadIdentity
     from typing_extensions import Self
 
 __all__ = ["AsyncOpenAI", "OpenAI"]
 
+# They are written out below, so that editors and type checkers know them; a test compares them. An older official client
+# knows fewer.
+_ASYNC_INIT = frozenset(inspect.signature(openai.AsyncOpenAI.__init__).parameters)
+_ASYNC_COPY = frozenset(inspect.signature(openai.AsyncOpenAI.copy).parameters)
+_INIT = frozenset(inspect.signature(openai.OpenAI.__init__).parameters)
+_COPY = frozenset(inspect.signature(openai.OpenAI.copy).parameters)
+
 
 class AsyncOpenAI(openai.AsyncOpenAI):
-    """`openai.AsyncOpenAI` with cheap streams that are whole or say so.
+    """`openai.AsyncOpenAI` with cheap streams that are complete or say so.
 
     The same constructor, methods and types; everything but streamed chat completions is the official code. Unless you give
     an `http_client`, requests go through aiohttp on asyncio and httpx2 on trio, and the client may be used in one event
@@ -29,17 +40,40 @@ class AsyncOpenAI(openai.AsyncOpenAI):
 
     Args:
         resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
-            `"never"` raises `APIStreamInterruptedError` at once.
+            `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
         idle_timeout: Seconds between two events of a stream; keep-alive comments do not count. None: only the `timeout` of
             the official client.
-        **options: Everything `openai.AsyncOpenAI` takes.
+        api_key: As every further parameter, that of `openai.AsyncOpenAI`.
     """
 
     _tframex: Shared
 
-    def __init__(self, *, resume: ResumeMode = "auto", idle_timeout: float | None = None, **options: Any) -> None:
-        self._tframex = options.pop("_shared", None) or Shared(_checked(resume), idle_timeout)
-        if options.get("http_client") is None:
+    def __init__(
+        self,
+        *,
+        resume: ResumeMode = "auto",
+        idle_timeout: float | None = None,
+        api_key: str | Callable[[], Awaitable[str]] | None = None,
+        admin_api_key: str | None = None,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        webhook_secret: str | None = None,
+        provider: _Provider | None = None,
+        base_url: str | httpx2.URL | NotGiven | None = not_given,
+        data_residency: DataResidency | None = None,
+        websocket_base_url: str | httpx2.URL | None = None,
+        timeout: float | Timeout | NotGiven | None = not_given,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+        _strict_response_validation: bool = False,
+        _enforce_credentials: bool = True,
+    ) -> None:
+        options = given(locals(), _ASYNC_INIT)
+        self._tframex = Shared(checked(resume), idle_timeout)
+        if http_client is None:
             options["http_client"] = openai.DefaultAsyncHttpxClient(transport=LoopTransport(None))
         super().__init__(**options)
 
@@ -49,36 +83,82 @@ class AsyncOpenAI(openai.AsyncOpenAI):
             stream_cls = AsyncChatStream
         return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
 
-    def copy(self, *, resume: ResumeMode | None = None, _extra_kwargs: Any = None, **options: Any) -> Self:
+    def copy(
+        self,
+        *,
+        resume: ResumeMode | None = None,
+        idle_timeout: float | NotGiven | None = not_given,
+        api_key: str | Callable[[], Awaitable[str]] | None = None,
+        admin_api_key: str | None = None,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
+        provider: _Provider | NotGiven | None = not_given,
+        organization: str | None = None,
+        project: str | None = None,
+        webhook_secret: str | None = None,
+        websocket_base_url: str | httpx2.URL | None = None,
+        base_url: str | httpx2.URL | NotGiven | None = not_given,
+        data_residency: DataResidency | None = None,
+        timeout: float | Timeout | NotGiven | None = not_given,
+        http_client: httpx2.AsyncClient | None = None,
+        max_retries: int | NotGiven = not_given,
+        default_headers: Mapping[str, str] | None = None,
+        set_default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        set_default_query: Mapping[str, object] | None = None,
+        _enforce_credentials: bool | None = None,
+        _extra_kwargs: Mapping[str, Any] = NOTHING,
+    ) -> Self:
         """A client with the same settings, except those given; it shares what was learned of the endpoints."""
-        shared = self._tframex if resume is None else replace(self._tframex, resume=_checked(resume))
-        return super().copy(_extra_kwargs={"_shared": shared, **(_extra_kwargs or {})}, **options)
+        made = super().copy(**given(locals(), _ASYNC_COPY))
+        made._tframex = self._tframex.but(resume, idle_timeout)
+        return made
 
     with_options = copy
 
 
 class OpenAI(openai.OpenAI):
-    """`openai.OpenAI` with cheap streams that are whole or say so.
+    """`openai.OpenAI` with cheap streams that are complete or say so.
 
     The same constructor, methods and types; everything but streamed chat completions is the official code. Connections are
     used again after a finished stream, which the official client does not do.
 
     Args:
         resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
-            `"never"` raises `APIStreamInterruptedError` at once.
-        **options: Everything `openai.OpenAI` takes.
+            `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
+        api_key: As every further parameter, that of `openai.OpenAI`.
     """
 
     _tframex: Shared
 
-    def __init__(self, *, resume: ResumeMode = "auto", **options: Any) -> None:
-        self._tframex = options.pop("_shared", None) or Shared(_checked(resume))
-        self._tframex.own_transport = options.get("http_client") is None or self._tframex.own_transport
-        if options.get("http_client") is None:
+    def __init__(
+        self,
+        *,
+        resume: ResumeMode = "auto",
+        api_key: str | Callable[[], str] | None = None,
+        admin_api_key: str | None = None,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
+        organization: str | None = None,
+        project: str | None = None,
+        webhook_secret: str | None = None,
+        provider: _Provider | None = None,
+        base_url: str | httpx2.URL | NotGiven | None = not_given,
+        data_residency: DataResidency | None = None,
+        websocket_base_url: str | httpx2.URL | None = None,
+        timeout: float | Timeout | NotGiven | None = not_given,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        http_client: httpx2.Client | None = None,
+        _strict_response_validation: bool = False,
+        _enforce_credentials: bool = True,
+    ) -> None:
+        options = given(locals(), _INIT)
+        self._tframex = Shared(checked(resume))
+        if http_client is None:
             limits = httpx2.Limits(
                 max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_EXPIRY
             )
-            options["http_client"] = openai.DefaultHttpxClient(limits=limits)
+            options["http_client"] = self._tframex.default_client = openai.DefaultHttpxClient(limits=limits)
         super().__init__(**options)
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
@@ -87,15 +167,33 @@ class OpenAI(openai.OpenAI):
             stream_cls = ChatStream
         return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
 
-    def copy(self, *, resume: ResumeMode | None = None, _extra_kwargs: Any = None, **options: Any) -> Self:
+    def copy(
+        self,
+        *,
+        resume: ResumeMode | None = None,
+        api_key: str | Callable[[], str] | None = None,
+        admin_api_key: str | None = None,
+        workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
+        provider: _Provider | NotGiven | None = not_given,
+        organization: str | None = None,
+        project: str | None = None,
+        webhook_secret: str | None = None,
+        websocket_base_url: str | httpx2.URL | None = None,
+        base_url: str | httpx2.URL | NotGiven | None = not_given,
+        data_residency: DataResidency | None = None,
+        timeout: float | Timeout | NotGiven | None = not_given,
+        http_client: httpx2.Client | None = None,
+        max_retries: int | NotGiven = not_given,
+        default_headers: Mapping[str, str] | None = None,
+        set_default_headers: Mapping[str, str] | None = None,
+        default_query: Mapping[str, object] | None = None,
+        set_default_query: Mapping[str, object] | None = None,
+        _enforce_credentials: bool | None = None,
+        _extra_kwargs: Mapping[str, Any] = NOTHING,
+    ) -> Self:
         """A client with the same settings, except those given; it shares what was learned of the endpoints."""
-        shared = self._tframex if resume is None else replace(self._tframex, resume=_checked(resume))
-        return super().copy(_extra_kwargs={"_shared": shared, **(_extra_kwargs or {})}, **options)
+        made = super().copy(**given(locals(), _COPY))
+        made._tframex = self._tframex.but(resume, not_given)
+        return made
 
     with_options = copy
-
-
-def _checked(resume: ResumeMode) -> ResumeMode:
-    if resume not in get_args(ResumeMode):
-        raise ConfigurationError(f"resume must be one of 'auto', 'never', not {resume!r}")
-    return resume

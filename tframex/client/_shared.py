@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, get_args
+
+import openai
 
 from tframex._types import ResumeMode
+from tframex.errors import ConfigurationError
 from tframex.exchange import Abilities, RetryBudget
 
-__all__ = ["Learned", "Shared"]
+__all__ = ["NOTHING", "Learned", "Shared", "checked", "given"]
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+_OURS = {"self", "__class__", "resume", "idle_timeout"}
 
 
 @dataclass
@@ -30,15 +39,45 @@ class Shared:
     Attributes:
         resume: Whether broken streams are continued.
         idle_timeout: Seconds between two events of an asynchronous stream, or None.
-        own_transport: The client's HTTP transport is our default one, so that settings describe it wholly.
+        default_client: The HTTP client that was made because none was given: settings describe it completely.
         learned: By base URL and model.
     """
 
     resume: ResumeMode = "auto"
     idle_timeout: float | None = None
-    own_transport: bool = False
+    default_client: object = None
     learned: dict[tuple[str, str], Learned] = field(default_factory=dict)
 
     def of(self, base_url: str, model: str) -> Learned:
         """What is known of a model of an endpoint."""
         return self.learned.setdefault((base_url, model), Learned())
+
+    def but(self, resume: ResumeMode | None, idle_timeout: float | openai.NotGiven | None) -> Shared:
+        """The same, except what is given."""
+        changes: dict[str, Any] = {} if resume is None else {"resume": checked(resume)}
+        if not isinstance(idle_timeout, openai.NotGiven):
+            changes["idle_timeout"] = idle_timeout
+        return replace(self, **changes) if changes else self
+
+
+def checked(resume: ResumeMode) -> ResumeMode:
+    """`resume`, if it is one of its values.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if resume not in get_args(ResumeMode):
+        raise ConfigurationError(f"resume must be one of 'auto', 'never', not {resume!r}")
+    return resume
+
+
+def given(arguments: Mapping[str, Any], official: Set[str]) -> dict[str, Any]:
+    """Those of our arguments that an official function takes.
+
+    Raises:
+        TypeError: The installed version of the official client does not know one that is set.
+    """
+    for name in arguments.keys() - official - _OURS:
+        if not (arguments[name] is None or isinstance(arguments[name], openai.NotGiven) or name.startswith("_")):
+            raise TypeError(f"the installed version of openai knows no {name!r}")
+    return {name: arguments[name] for name in arguments.keys() & official - _OURS}

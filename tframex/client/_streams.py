@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import openai
@@ -12,26 +11,32 @@ from openai.types.chat import ChatCompletionChunk
 
 from tframex.client._chunks import ChunkMaker
 from tframex.client._shared import Shared
-from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, StreamInterruptedError
-from tframex.exchange import ChatRequest, Clocks, Endpoint, Exchange, drive, drive_sync
+from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, StreamInterruptedError, TFrameXError
+from tframex.exchange import ChatRequest, Clocks, Endpoint, Exchange, drive, drive_sync, hang_up
 from tframex.tasks import Closing
 
-__all__ = ["APIStreamInterruptedError", "AsyncChatStream", "ChatStream"]
+__all__ = ["APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncChatStream", "ChatStream"]
 
 
 class APIStreamInterruptedError(openai.APIConnectionError, StreamInterruptedError):
     """A stream of `tframex.OpenAI` or `tframex.AsyncOpenAI` broke off and could not be continued.
 
-    It is an `openai.APIConnectionError` and a `tframex.StreamInterruptedError` at once.
+    It is both an `openai.APIConnectionError` and a `tframex.StreamInterruptedError`. Its cause is what broke the stream:
+    the exception of the HTTP library, where there is one.
 
     Attributes:
         partial: The text that had arrived.
+        body: What the server said in the stream, if it sent an error there; `code`, `param` and `type` are taken from it.
     """
 
-    def __init__(self, error: ModelError, request: Any) -> None:
-        openai.APIConnectionError.__init__(self, message=str(error), request=request)
+    def __init__(self, error: ModelError, request: Any, *, body: object = None) -> None:
+        openai.APIError.__init__(self, str(error), request, body=body)
         self.model_id = error.model_id
         self.partial = error.partial
+
+
+class APIStreamTimeoutError(APIStreamInterruptedError, openai.APITimeoutError):
+    """A stream fell silent in the middle of the answer; also an `openai.APITimeoutError`."""
 
 
 class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
@@ -52,6 +57,10 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
                 async for batch in batches:
                     for chunk in maker.make(batch):
                         yield chunk
+                        if exchange.closed:
+                            return
+                    if exchange.closed:
+                        return
         except ModelError as error:
             raise _official(error, self.response.request) from _reason(error)
 
@@ -59,14 +68,17 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         return self._iterator
 
     async def close(self) -> None:
-        """Close the response and release the connection."""
-        if self._exchange is not None:
-            self._exchange.closed = True
+        """Close the response and release the connection; also a reader in another task gets nothing more."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.closed = True
         aclose = getattr(self._iterator, "aclose", None)
-        # Another task may be reading; the closed response ends its wait.
         if aclose is not None:
-            with suppress(RuntimeError):
+            try:
                 await aclose()
+            except RuntimeError:  # Another task is reading: the closed response ends its wait.
+                if exchange is not None and exchange.response is not None:
+                    await exchange.response.aclose()
         await super().close()
 
 
@@ -83,7 +95,12 @@ class ChatStream(Stream[ChatCompletionChunk]):
         batches = drive_sync(exchange, client, model, self.response)
         try:
             for batch in batches:
-                yield from maker.make(batch)
+                for chunk in maker.make(batch):
+                    yield chunk
+                    if exchange.closed:
+                        return
+                if exchange.closed:
+                    return
         except ModelError as error:
             raise _official(error, self.response.request) from _reason(error)
         finally:
@@ -93,13 +110,17 @@ class ChatStream(Stream[ChatCompletionChunk]):
         return self._iterator
 
     def close(self) -> None:
-        """Close the response and release the connection."""
-        if self._exchange is not None:
-            self._exchange.closed = True
+        """Close the response and release the connection; also a reader in another thread gets nothing more."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.closed = True
         close = getattr(self._iterator, "close", None)
         if close is not None:
-            with suppress(ValueError):  # another thread is reading
+            try:
                 close()
+            except ValueError:  # Another thread is reading: the closed connection ends its wait.
+                if exchange is not None and exchange.response is not None:
+                    hang_up(exchange.response)
         super().close()
 
 
@@ -122,7 +143,8 @@ def _exchange(client: Any, options: Any) -> tuple[Exchange, str]:
         abilities=learned.abilities,
         budget=learned.budget,
         model_id=model,
-        max_retries=client.max_retries,
+        # The first response is there already: "never" is no request beyond it.
+        max_retries=client.max_retries if shared.resume == "auto" else 0,
         resume=shared.resume,
         asks_for_ids=False,
     )
@@ -135,16 +157,30 @@ def _given(value: object) -> bool:
 
 def _official(error: ModelError, request: Any) -> openai.OpenAIError:
     """The exception a user of the official client expects."""
-    cause = error.__cause__
-    if isinstance(error, ModelStatusError) and not error.partial:
-        if isinstance(cause, openai.OpenAIError):
-            return cause.with_traceback(None)
-        return openai.APIError(str(error), request, body=error.body)
-    if isinstance(error, ModelTimeoutError) and not error.partial:
+    links = list(_own(error))
+    status = next((link for link in links if isinstance(link, ModelStatusError)), None)
+    timed_out = any(isinstance(link, ModelTimeoutError) for link in links)
+    if not error.partial and status is not None:
+        if isinstance(status.__cause__, openai.OpenAIError):
+            return status.__cause__.with_traceback(None)
+        return openai.APIError(str(error), request, body=status.body)
+    if not error.partial and timed_out:
         return openai.APITimeoutError(request)
-    return APIStreamInterruptedError(error, request)
+    kind = APIStreamTimeoutError if timed_out else APIStreamInterruptedError
+    return kind(error, request, body=None if status is None else status.body)
 
 
 def _reason(error: ModelError) -> BaseException | None:
-    """What the official exception is raised from: never itself."""
-    return None if isinstance(error, ModelStatusError) and not error.partial else error
+    """What the official exception is raised from: the exception of the HTTP library, as the official client does it."""
+    *_, last = _own(error)
+    if isinstance(last, ModelStatusError):
+        return None if not error.partial else last
+    return last.__cause__ or last
+
+
+def _own(error: BaseException) -> Iterator[TFrameXError]:
+    """An error of ours, and those of ours that caused it."""
+    link: BaseException | None = error
+    while isinstance(link, TFrameXError):
+        yield link
+        link = link.__cause__

@@ -35,7 +35,7 @@ from tframex.exchange._retry import (
 )
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import EventTooLargeError, SSEDecoder
-from tframex.exchange._sync_driver import drive_sync
+from tframex.exchange._sync_driver import drive_sync, hang_up
 from tframex.exchange._watchdog import Watchdog
 from tframex.exchange._wire import (
     Chunk,
@@ -79,6 +79,7 @@ __all__ = [
     "drive_sync",
     "entry_of",
     "error_from_body",
+    "hang_up",
     "interrupted",
     "is_overload",
     "is_plain",

@@ -68,6 +68,8 @@ async def drive(
                     await endpoint.owner(step.request.model, max(0.0, min(_PROBE, end - clock.now())))
                 )
                 continue
+            if exchange.closed:
+                break
             error: ModelError | None = None
             exchange.sending()
             deadline = min(end, clock.now() + _or_inf(clocks.first_token))
@@ -75,10 +77,11 @@ async def drive(
                 response, opened = opened, None
                 if response is None:
                     response = await clock.wait(_send(endpoint.client, step.request), deadline)
+                exchange.response = response
                 reading = exchange.reader
                 reading.opened(response.headers)
                 async with _Body(response) as body:
-                    while not reading.done:
+                    while not (reading.done or exchange.closed):
                         try:
                             data = await clock.wait(body.__anext__(), deadline)
                         except StopAsyncIteration:

@@ -7,7 +7,7 @@ either colour does the sending (`_driver.py`, `_sync_driver.py`). What to do whe
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import tenacity
 
@@ -62,6 +62,7 @@ class Exchange:
         restarts: How often it started over; what had arrived was dropped.
         tail: Pieces that follow from the end of the answer, not from bytes.
         closed: The reader has left: what follows from closing the connection is no break.
+        response: What is being read, so that another task or thread can close it.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Exchange:
         self.restarts = 0
         self.tail = Arrival(joined=True)
         self.closed = False
+        self.response: Any = None
         self._ledger = Ledger()
         self._inferred = False
         self._handed_out = False

@@ -6,9 +6,10 @@ Time limits are those of the client's transport: nothing can interrupt a blockin
 from __future__ import annotations
 
 import math
+import socket
 import time
 from collections.abc import Generator, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from tframex.errors import ModelError
@@ -23,7 +24,7 @@ from tframex.exchange._watchdog import Watchdog
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["drive_sync"]
+__all__ = ["drive_sync", "hang_up"]
 
 _WATCHDOG = Watchdog(1.0)
 
@@ -52,17 +53,20 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
             if step.kind == "probe":
                 step = exchange.probed(_owner(client, step.request.model))
                 continue
+            if exchange.closed:
+                break
             error: ModelError | None = None
             exchange.sending()
             try:
                 response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
                 opened = None
+                exchange.response = response
                 try:
                     reading = exchange.reader
                     reading.opened(response.headers)
                     body = iter(response.stream if is_plain(response) else response.iter_bytes())
                     patience, heard, events = _patience(response), time.monotonic(), 0
-                    while not reading.done:
+                    while not (reading.done or exchange.closed):
                         data = next(body, None)
                         if data is None:
                             break
@@ -116,9 +120,22 @@ def _owner(client: openai.OpenAI, model: str) -> str:
 
 def _drain(response: Any, body: Iterator[bytes]) -> None:
     """Read what is left after `[DONE]`, so that the connection can be used again (the official client does not)."""
-    stream = response.extensions.get("network_stream")
-    sock: Any = stream.get_extra_info("socket") if stream is not None else None
+    sock = _socket_of(response)
     # A server that says `[DONE]` and keeps the body open would hold the reader until its read timeout.
     with nullcontext() if sock is None else _WATCHDOG.watching(sock):
         for _ in body:
             pass
+
+
+def hang_up(response: Any) -> None:
+    """Close a response that another thread is reading: closing a socket does not end a read that waits for it."""
+    sock = _socket_of(response)
+    if sock is not None:
+        with suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+    response.close()
+
+
+def _socket_of(response: Any) -> Any:
+    stream = response.extensions.get("network_stream")
+    return stream.get_extra_info("socket") if stream is not None else None

@@ -10,6 +10,7 @@ import openai
 from anyio.lowlevel import current_token
 
 from tframex.errors import WrongLoopError
+from tframex.exchange._aiohttp import AioTransport
 from tframex.tasks import LoopBound
 
 __all__ = ["KEEPALIVE_EXPIRY", "LoopTransport", "make_async_client", "make_http_client", "transport_timeout"]
@@ -58,8 +59,9 @@ def make_http_client(max_connections: int | None, *, trust_env: bool = True) -> 
         max_keepalive_connections=max_connections,
         keepalive_expiry=KEEPALIVE_EXPIRY,
     )
-    make = openai.DefaultAioHttpClient if on_asyncio else openai.DefaultAsyncHttpxClient
-    return make(limits=limits, trust_env=trust_env)
+    if on_asyncio:
+        return openai.DefaultAsyncHttpxClient(transport=AioTransport(limits, trust_env=trust_env))
+    return openai.DefaultAsyncHttpxClient(limits=limits, trust_env=trust_env)
 
 
 def make_async_client(

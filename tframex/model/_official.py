@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
+import anyio.to_thread
 import openai
 
 from tframex.client._clients import OpenAI
@@ -27,7 +30,7 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
         )
     # A subclass (Azure's, say) or an HTTP client of the user's own has behaviour that settings do not carry over.
     if isinstance(client, OpenAI):
-        plain = client._tframex.own_transport
+        plain = client._client is client._tframex.default_client
     else:
         plain = type(client) is openai.OpenAI and type(client._client).__module__ == "openai._base_client"
     if not plain:
@@ -38,8 +41,7 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
 
     def make() -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(
-            api_key=client.api_key,
-            base_url=client.base_url,
+            **_authentication(client),
             organization=client.organization,
             project=client.project,
             timeout=client.timeout,
@@ -50,3 +52,15 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
         )
 
     return make, True
+
+
+def _authentication(client: openai.OpenAI) -> dict[str, Any]:
+    """The keywords that say where requests go and who sends them."""
+    if (provider := getattr(client, "_provider", None)) is not None:
+        return {"provider": provider}
+    if (identity := getattr(client, "workload_identity", None)) is not None:
+        return {"workload_identity": identity, "base_url": client.base_url}
+    provide = client._api_key_provider
+    # In a worker thread, since it may ask a server for the key.
+    key = client.api_key if provide is None else partial(anyio.to_thread.run_sync, provide)
+    return {"api_key": key, "base_url": client.base_url}

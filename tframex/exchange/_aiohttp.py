@@ -1,0 +1,124 @@
+"""The aiohttp transport of the official client, with the exceptions of httpx2's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import FunctionType
+from typing import Any
+
+import httpx2
+import openai
+
+__all__ = ["AioTransport"]
+
+_CHUNK = 16 * 1024
+# Where libraries that mock httpx2 put themselves; not all of them replace a transport.
+_PATCHED: tuple[tuple[Any, str], ...] = (
+    (httpx2.AsyncHTTPTransport, "handle_async_request"),
+    (httpx2.AsyncClient, "_transport_for_url"),
+)
+_PATCHED_POOLS = ("AsyncConnectionPool", "AsyncHTTPConnection", "AsyncHTTPProxy")
+
+
+class AioTransport(httpx2.AsyncBaseTransport):
+    """Sends through aiohttp, which costs a quarter of httpx2 for each network read, but fails as httpx2 does.
+
+    The official adapter calls a refused connection and a reset one a timeout, and lets other exceptions of aiohttp through.
+    While a mock of httpx2 is installed, requests go through httpx2, where it can see them.
+
+    Args:
+        limits: Of the connections.
+        trust_env: Whether the environment's proxies are used.
+    """
+
+    def __init__(self, limits: httpx2.Limits, *, trust_env: bool = True) -> None:
+        self._settings: dict[str, Any] = {"limits": limits, "trust_env": trust_env}
+        self._client = openai.DefaultAioHttpClient(**self._settings)
+        self._mocked: httpx2.AsyncClient | None = None
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request, through the environment's proxy if there is one."""
+        if _is_mocked():
+            self._mocked = self._mocked or openai.DefaultAsyncHttpxClient(**self._settings)
+            return await self._mocked._transport_for_url(request.url).handle_async_request(request)
+        try:
+            # `client.send` would do redirects, cookies and authentication a second time.
+            response = await self._client._transport_for_url(request.url).handle_async_request(request)
+        except Exception as exc:
+            raise _translated(exc) from _cause(exc)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _Body(response.stream)
+        return response
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._mocked is not None:
+            await self._mocked.aclose()
+        await self._client.aclose()
+
+
+class _Body(httpx2.AsyncByteStream):
+    """The body of a response, in place of the adapter's stream, so that it costs nothing more for each read."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+        response = getattr(stream, "_aiohttp_response", None)
+        self._content: Any = stream if response is None else response.content.iter_chunked(_CHUNK)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for data in self._content:
+                yield data
+        except Exception as exc:
+            raise _translated(exc) from _cause(exc)
+
+    async def aclose(self) -> None:
+        try:
+            await self._stream.aclose()
+        except Exception as exc:
+            raise _translated(exc) from _cause(exc)
+
+
+def _is_mocked() -> bool:
+    import httpcore2  # with httpx2
+
+    pools = [(getattr(httpcore2, name), "handle_async_request") for name in _PATCHED_POOLS]
+    return any(_is_foreign(getattr(owner, name)) for owner, name in (*_PATCHED, *pools))
+
+
+def _is_foreign(function: object) -> bool:
+    # `functools.wraps` gives a replacement the name and module of the original, but not its globals.
+    if not isinstance(function, FunctionType):
+        return True
+    return not str(function.__globals__.get("__name__")).startswith(("httpx2.", "httpcore2."))
+
+
+def _cause(exc: Exception) -> BaseException | None:
+    """The exception of aiohttp: what the adapter made of it is of no use."""
+    return exc.__cause__ if isinstance(exc, httpx2.TransportError) else exc
+
+
+def _translated(exc: Exception) -> Exception:
+    """The exception that httpx2 would have raised."""
+    import aiohttp
+
+    real = _cause(exc)
+    if isinstance(real, aiohttp.ClientResponseError):
+        # Its repr shows the headers of the request, and so the key.
+        nothing: Any = ()
+        real.request_info = real.request_info._replace(headers=nothing)
+        real.args = (real.request_info, ())
+    kinds: tuple[tuple[Any, type[httpx2.TransportError]], ...] = (
+        (aiohttp.ConnectionTimeoutError, httpx2.ConnectTimeout),
+        ((asyncio.TimeoutError, TimeoutError), httpx2.ReadTimeout),  # two classes on Python 3.10
+        ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), httpx2.ProxyError),
+        (aiohttp.ClientConnectorError, httpx2.ConnectError),
+        ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), httpx2.UnsupportedProtocol),
+        ((aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError), httpx2.RemoteProtocolError),
+        ((aiohttp.ClientError, OSError), httpx2.ReadError),
+    )
+    for kind, translated in kinds:
+        if isinstance(real, kind):
+            return translated(str(real) or type(real).__name__)
+    return exc
