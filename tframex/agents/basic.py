@@ -7,7 +7,7 @@ from typing import Any
 
 from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
-from tframex.completion import Completion, Delta
+from tframex.completion import Completion
 from tframex.events import Event, RunFinished, StepFinished
 from tframex.model import BaseModel
 from tframex.tasks import Closing
@@ -100,11 +100,4 @@ class BasicAgent(BaseAgent):
             async for event in events:
                 if isinstance(event, RunFinished):
                     yield StepFinished("answer", "answer", event.result)
-                yield event
-
-    async def _events(self, prompt: str, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
-        # Old name, until the command line uses the new one.
-        messages = self.build_messages(prompt)
-        async with Closing(self.model.stream(messages, **await self.model.fit(messages, options))) as events:
-            async for event in events:
                 yield event

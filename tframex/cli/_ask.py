@@ -101,25 +101,25 @@ def _answer(
 
 def _show(agent: sync.BasicAgent, prompt: str, options: dict[str, Any], terminal: Terminal) -> Completion:
     """Write the answer as it comes; a thought that the server sends apart goes to the terminal alone."""
-    from tframex.model import Completion
-    from tframex.sync import _bridge
+    from tframex.events import ReasoningPiece, RunFinished, TextPiece
 
     thinking = False
-    with closing(_bridge.iterate(lambda: agent._async._events(prompt, **options))) as events:
+    with closing(agent.events(prompt, **options)) as events:
         for event in events:
-            if isinstance(event, Completion):
-                terminal.write("" if event.text.endswith("\n") else "\n")
-                return event
-            if event.reasoning and not terminal.quiet and sys.stderr.isatty():
+            if isinstance(event, RunFinished):
+                completion: Completion = event.result
+                terminal.write("" if completion.text.endswith("\n") else "\n")
+                return completion
+            if isinstance(event, ReasoningPiece) and not terminal.quiet and sys.stderr.isatty():
                 thinking = True
-                sys.stderr.write(f"\x1b[2m{event.reasoning}\x1b[0m")
+                sys.stderr.write(f"\x1b[2m{event.text}\x1b[0m")
                 sys.stderr.flush()
-            if event.content:
+            elif isinstance(event, TextPiece):
                 if thinking:
                     thinking = False
                     sys.stderr.write("\n\n")
-                terminal.write(event.content)
-    raise AssertionError("a stream ends with its Completion")
+                terminal.write(event.text)
+    raise AssertionError("a run ends with RunFinished")
 
 
 def as_json(completion: Completion) -> dict[str, Any]:

@@ -76,8 +76,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _target(endpoint: EndpointOptions, timeout: float, concurrency: int) -> Target:
+    from tframex._address import check_api_key, normalize_url
     from tframex.cli.doctor import Target
-    from tframex.model._settings import check_api_key, normalize_url
 
     endpoint.check()
     key = check_api_key(endpoint.key) if endpoint.key else None

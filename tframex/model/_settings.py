@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
-from tframex._address import check_api_key, display_url, normalize_url
-from tframex._checks import check_count, check_messages
+from tframex._checks import check_count
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ConfigurationError
 from tframex.exchange import Clocks
 
-__all__ = ["Settings", "body_of", "check_api_key", "check_messages", "display_url", "normalize_url"]
+__all__ = ["Settings", "body_of"]
 
 
 @dataclass(frozen=True)

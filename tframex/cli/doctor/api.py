@@ -7,9 +7,9 @@ import ssl
 import anyio
 import httpx2
 
+from tframex._address import display_url
 from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.target import Reply, Target
-from tframex.model._settings import display_url
 
 __all__ = ["api", "key_refused"]
 

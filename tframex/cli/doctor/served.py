@@ -142,7 +142,7 @@ async def tokenizer(target: Target) -> Finding:
     try:
         with anyio.fail_after(target.seconds):
             async with VLLMModel(target.model or "unknown", target.url, target.key or "none", max_retries=0) as asked:
-                counted = await asked._count_tokens(text)
+                counted = await asked.count_tokens(text)
     except (ModelError, TimeoutError) as exc:
         return Finding(
             "tokenizer",

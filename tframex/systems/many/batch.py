@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tframex._checks import check_messages
 from tframex._types import Messages
 from tframex.completion import Choice, Completion, Usage
 from tframex.errors import ConfigurationError, ModelStatusError
 from tframex.files import content_key
-from tframex.model._settings import check_messages
 from tframex.systems.many.samples import Sample
 
 __all__ = ["BatchLine", "BatchResult"]

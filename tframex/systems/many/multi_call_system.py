@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from tframex._checks import check_count
+from tframex._checks import check_count, check_messages
 from tframex._types import Message, Messages
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.errors import ConfigurationError
 from tframex.files import make_folder
-from tframex.model._settings import check_messages
 from tframex.model.base import BaseModel
 from tframex.systems._meter import ProgressMeter
 from tframex.systems.base import BaseSystem
