@@ -2,11 +2,13 @@
 
 from tframex.files._journal import Journal, Row, content_key
 from tframex.files._lines import LineFile, count_lines, read_lines
+from tframex.files._lock import OwnerLock
 from tframex.files._partial import PartialFile, make_folder, reported
 
 __all__ = [
     "Journal",
     "LineFile",
+    "OwnerLock",
     "PartialFile",
     "Row",
     "content_key",

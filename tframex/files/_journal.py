@@ -1,6 +1,7 @@
 """Finished steps of a long job in a file, so that a killed run continues after the last of them.
 
-SQLite in WAL mode: a row is there wholly or not at all, whenever the process dies, and several processes may write.
+SQLite in WAL mode: a row is there completely or not at all, whenever the process dies. One run at a time owns the file: two
+would pay for everything twice. Others may read it meanwhile.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tframex.errors import CheckpointError, ConfigurationError
+from tframex.files._lock import OwnerLock
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -93,7 +95,7 @@ class Journal:
         job: The `content_key` of the job.
 
     Raises:
-        CheckpointError: The file is damaged, belongs to another job, or cannot be written.
+        CheckpointError: The file is damaged, belongs to another job, is in use by another run, or cannot be written.
         ConfigurationError: The path is empty.
     """
 
@@ -108,7 +110,27 @@ class Journal:
             raise CheckpointError(
                 f"the folder of checkpoint {self.path} cannot be made ({exc})", path=str(path)
             ) from exc
-        self._database = self._checked(lambda: self._open(job))
+        self._owner = self._claim()
+        try:
+            self._database = self._checked(lambda: self._open(job))
+        except BaseException:
+            self._owner.release()
+            raise
+
+    def _claim(self) -> OwnerLock:
+        try:
+            return OwnerLock(self.path)
+        except BlockingIOError as exc:
+            raise CheckpointError(
+                f"checkpoint {self.path} is in use by another run. Wait until that has ended and run again (what it has "
+                "finished is not asked again), or give another file.",
+                path=str(self.path),
+            ) from exc
+        except OSError as exc:
+            raise CheckpointError(
+                f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the rights.",
+                path=str(self.path),
+            ) from exc
 
     def _open(self, job: str) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -194,15 +216,18 @@ class Journal:
 
     def remove(self) -> None:
         """Close the file and delete it."""
-        self.close()
+        with self._lock:
+            self._database.close()
         for suffix in ("", "-wal", "-shm"):
             with suppress(OSError):
                 self.path.with_name(self.path.name + suffix).unlink()
+        self._owner.release()
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._database.close()
+        self._owner.release()
 
     def _checked(self, work: Callable[[], T]) -> T:
         with self._lock:
