@@ -13,6 +13,7 @@ from tframex.events import CallStarted, Event, RunFinished
 from tframex.exchange import ChatRequest, Exchange, RetryBudget
 from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connector
+from tframex.model._identity import shaping
 from tframex.model._knowledge import Knowledge
 from tframex.model._model_call import ModelCall
 from tframex.model._settings import Settings, body_of
@@ -207,6 +208,24 @@ class ExchangeModel(BaseModel):
     async def close_client(self) -> None:
         """Close the connections. The model can be used again afterwards."""
         await self._connector.aclose()
+
+    def shaping(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What shapes the answers to requests with these options, apart from their messages.
+
+        Checkpoints know a call by it: the model, the options and, where they say nothing, the model's own settings; not how
+        long is waited, how often is tried, or what headers are sent.
+
+        Args:
+            options: The options of the call; they are not changed.
+        """
+        own: dict[str, Any] = {
+            "model": self.model_id,
+            "max_tokens": self.default_max_tokens,
+            "temperature": self.default_temperature,
+            "reasoning": self._settings.reasoning,
+            "max_repeats": self._settings.max_repeats,
+        }
+        return shaping({**own, **options})
 
     def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> ModelCall:
         check_messages(messages)

@@ -14,6 +14,7 @@ from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished, pieces_of
 from tframex.model._call_record import note_call
 from tframex.model._fit import answer_tokens, fitted
+from tframex.model._identity import shaping
 from tframex.model.counter import EndpointCounter
 from tframex.tasks import AdaptiveLimit, Closing
 
@@ -175,6 +176,17 @@ class BaseModel(ABC):
             options: The options of the call.
         """
         return answer_tokens(self, options)
+
+    def shaping(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What shapes the answers to requests with these options, apart from their messages.
+
+        Checkpoints know a call by it: the model, the options and, where they say nothing, the model's own settings; not how
+        long is waited, how often is tried, or what headers are sent. Override it for a model with further settings.
+
+        Args:
+            options: The options of the call; they are not changed.
+        """
+        return shaping({"model": self.model_id, "max_tokens": self.default_max_tokens, **options})
 
     async def continues(self, options: dict[str, Any]) -> bool:
         """Whether `stream_after` can continue a partial answer to a request with these options.

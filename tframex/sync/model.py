@@ -106,6 +106,9 @@ class BaseModel(Facade):
     def answer_tokens(self, options: dict[str, Any]) -> int | None:
         return self._async.answer_tokens(options)
 
+    def shaping(self, options: dict[str, Any]) -> dict[str, Any]:
+        return self._async.shaping(options)
+
     def continues(self, options: dict[str, Any]) -> bool:
         return _bridge.run(lambda: self._async.continues(options))
 

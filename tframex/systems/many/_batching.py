@@ -21,8 +21,9 @@ from tframex.errors import (
     ModelNotFoundError,
 )
 from tframex.exchange import is_overload
-from tframex.files import Journal, LineFile, Row, content_key, count_lines, read_lines
+from tframex.files import Journal, LineFile, Row, count_lines, read_lines
 from tframex.model import BaseModel, PartialAnswer
+from tframex.systems._identity import call_key
 from tframex.systems._meter import ProgressMeter
 from tframex.systems._patience import cause_of
 from tframex.systems.many._sampler import Sampler
@@ -108,7 +109,7 @@ class BatchRun:
             earlier = await anyio.to_thread.run_sync(self._skip, source)
             meter = ProgressMeter(max(total, earlier), progress, done=earlier)
             calls = calls_for(meter)
-            job = content_key("batch", self._model.model_id, self._options)
+            job = call_key(self._model, self._options, "batch")
             kept = await anyio.to_thread.run_sync(Journal, self._checkpoint, job)
             try:
                 self._begun = await anyio.to_thread.run_sync(lambda: _rows(kept))
@@ -142,7 +143,7 @@ class BatchRun:
         return done
 
     def _parsed(self, number: int, raw: str) -> BatchLine:
-        return BatchLine.parse(number, raw, self._model.model_id, self._options)
+        return BatchLine.parse(number, raw, self._model, self._options)
 
     async def _work(self, source: Iterator[tuple[int, str]], calls: Sampler, output: LineFile, kept: Journal) -> None:
         failures: list[BaseException] = []

@@ -15,7 +15,8 @@ from tframex._checks import check_messages
 from tframex._types import Messages
 from tframex.completion import Choice, Completion, Usage
 from tframex.errors import ConfigurationError, ModelStatusError
-from tframex.files import content_key
+from tframex.model import BaseModel
+from tframex.systems._identity import call_key
 from tframex.systems.many.samples import Sample
 
 __all__ = ["BatchLine", "BatchResult"]
@@ -69,17 +70,17 @@ class BatchLine:
     problem: str = ""
 
     @classmethod
-    def parse(cls, number: int, raw: str, model_id: str, options: Mapping[str, Any]) -> BatchLine:
+    def parse(cls, number: int, raw: str, model: BaseModel, options: Mapping[str, Any]) -> BatchLine:
         """A line of the input: `"a prompt"`, `{"prompt": ...}`, `{"messages": ...}` with options beside them, or a request
         of OpenAI's Batch API.
 
         Args:
             number: Its place in the input.
             raw: The line.
-            model_id: Who will answer it.
+            model: Who will answer it.
             options: Options for all lines; those of the line go before them.
         """
-        key = content_key(model_id, dict(options), raw.strip())
+        key = call_key(model, dict(options), raw.strip())
         try:
             raw.encode()
             body = json.loads(raw)
