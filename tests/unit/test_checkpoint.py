@@ -81,7 +81,8 @@ def test_a_run_goes_on_inside_the_step_it_was_broken_off_in(colour: Colour, tmp_
         async with colour.make(VLLMModel("fake", server.url, "k", resume="never")) as model:
             with pytest.raises(StreamInterruptedError):
                 system = colour.make(ChainOfAgents("c", colour.original(model)))
-                await system.run("What?", TEXT[:500], checkpoint=tmp_path / "job")
+                # Whoever reads the pieces cannot be given others instead.
+                _ = [piece async for piece in system.stream("What?", TEXT[:500], checkpoint=tmp_path / "job")]
         generated = server.tokens
         async with colour.make(VLLMModel("fake", server.url, "k")) as model:
             system = colour.make(ChainOfAgents("c", colour.original(model)))

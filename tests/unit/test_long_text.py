@@ -351,7 +351,6 @@ def test_half_a_character_is_refused_before_anything_is_sent() -> None:
         ("<think>hm</think>\n\nThe answer. ", "The answer."),
         ("The <think> answer.\n", "The <think> answer."),
         ("<thi", "<thi"),
-        ("  \n", ""),
     ],
 )
 def test_a_streamed_answer_is_the_one_that_is_returned(colour: Colour, said: str, expected: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import anyio
 import typer
 
 from tframex.cli._ask import prompt_of
@@ -108,8 +107,7 @@ def _forget(kept: Path) -> None:
 
 def _answer(system: sync.LongTextSystem, question: str, text: str, options: dict[str, Any], terminal: Terminal) -> None:
     """Show the progress, then the answer as it comes."""
-    from tframex.sync import _bridge
-    from tframex.systems import LongTextResult
+    from tframex.events import RunFinished, TextPiece
 
     with ExitStack() as stack:
         shown = stack.enter_context(terminal.progress(details=True))
@@ -120,26 +118,23 @@ def _answer(system: sync.LongTextSystem, question: str, text: str, options: dict
             shown(step)
 
         checkpoint = options.pop("checkpoint")
-        inner, places = system._async, anyio.Semaphore(system.max_concurrency)
         events = stack.enter_context(
-            closing(_bridge.iterate(lambda: inner._events(question, text, progress, checkpoint, places, options)))
+            closing(system.events(question, text, progress=progress, checkpoint=checkpoint, **options))
         )
         end = "\n"
         for event in events:
-            if isinstance(event, LongTextResult):
-                break
-            if not terminal.json:
+            if isinstance(event, TextPiece) and not terminal.json:
                 # The bar is done when the answer begins.
                 terminal.end_progress()
-                terminal.write(event)
-                end = event[-1:]
-    assert isinstance(event, LongTextResult)
-    last = event.steps[-1]
+                terminal.write(event.text)
+                end = event.text[-1:]
+    assert isinstance(event, RunFinished)
+    result: LongTextResult = event.result
     if terminal.json:
-        terminal.result(_as_json(event))
+        terminal.result(_as_json(result))
     else:
         terminal.write("" if end == "\n" else "\n")
-    if last.usage is not None and last.usage.completion_tokens >= last.max_tokens:
+    if result.finish_reason == "length":
         terminal.remark("The answer was cut off at its token limit; raise --max-tokens.", "yellow")
 
 

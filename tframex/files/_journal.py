@@ -29,7 +29,7 @@ __all__ = ["Journal", "Row", "content_key"]
 T = TypeVar("T")
 
 _ATTEMPTS = 250
-_FORMAT = "tframex checkpoint 1"
+_FORMAT = "tframex checkpoint 2"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS steps (name TEXT PRIMARY KEY, key TEXT NOT NULL, start INTEGER NOT NULL, "

@@ -96,6 +96,19 @@ class LongTextSystem(BaseSystem):
             lambda: self._async.stream(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
         )
 
+    def events(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Generator[Event, None, None]:
+        return _bridge.iterate(
+            lambda: self._async.events(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
+        )
+
     def run_many(
         self,
         initial_prompt: str,
@@ -136,7 +149,7 @@ class ChainOfAgents(LongTextSystem):
         paths: int = 1,
         decide: Decision = "judge",
         stop_early: bool = False,
-        max_concurrency: int = 16,
+        max_concurrency: int | Literal["auto"] = "auto",
     ) -> None:
         self._async = _systems.ChainOfAgents(
             system_id,
@@ -172,7 +185,7 @@ class MapReduceSystem(LongTextSystem):
         prompts: LongTextPrompts | None = None,
         worker: BaseModel | None = None,
         manager: BaseModel | None = None,
-        max_concurrency: int = 16,
+        max_concurrency: int | Literal["auto"] = "auto",
     ) -> None:
         self._async = _systems.MapReduceSystem(
             system_id,

@@ -3,6 +3,7 @@
 from tframex.tasks._adaptive_limit import AdaptiveLimit
 from tframex.tasks._callbacks import ABORTS, Reports, call_user
 from tframex.tasks._closing import Closing, map_bounded
+from tframex.tasks._emitted import emitted
 from tframex.tasks._limit import Limit, Place
 from tframex.tasks._loop import LoopBound
 from tframex.tasks._progress import Progress, ProgressCallback
@@ -18,5 +19,6 @@ __all__ = [
     "ProgressCallback",
     "Reports",
     "call_user",
+    "emitted",
     "map_bounded",
 ]

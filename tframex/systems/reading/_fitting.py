@@ -7,10 +7,10 @@ from collections.abc import Callable
 from tframex._types import Messages
 from tframex.chunking import Chunk, Chunker
 from tframex.errors import ChunkingError
-from tframex.model.base import BaseModel
+from tframex.model import BaseModel
 from tframex.tokens import TokenCounter
 
-__all__ = ["Fitting"]
+__all__ = ["Fitting", "fits_directly"]
 
 # Where neither the window nor a chunk size is known: a size that every current model takes.
 _CAREFUL = 2000
@@ -26,17 +26,21 @@ class Fitting:
         model: Who is asked; its counter measures.
         counter: What the chunker counts with.
         chunk_size: The most tokens of a part by that counter, or None for as many as fit.
-        window: Tokens that prompt and answer may have together, or None if nobody knows.
     """
 
-    def __init__(self, model: BaseModel, counter: TokenCounter, chunk_size: int | None, window: int | None) -> None:
+    def __init__(self, model: BaseModel, counter: TokenCounter, chunk_size: int | None) -> None:
         self._model = model
         self._counter = counter
         self._size = chunk_size
-        self.window = window
 
     async def next(
-        self, chunker: Chunker, start: int, after: int, answer: int, build: Callable[[str], Messages]
+        self,
+        chunker: Chunker,
+        start: int,
+        after: int,
+        answer: int,
+        build: Callable[[str], Messages],
+        window: int | None,
     ) -> tuple[Chunk, int]:
         """The part that begins at `start` and reaches beyond `after`, and the tokens of its request.
 
@@ -46,20 +50,21 @@ class Fitting:
             after: It must reach further than this.
             answer: Tokens that the answer may have.
             build: Makes the messages for a part.
+            window: Tokens that prompt and answer may have together, or None if unknown.
 
         Raises:
             ChunkingError: The rest of the request leaves no room for any text.
         """
         meter = self._model.counter
-        if self.window is None:
+        if window is None:
             chunk = self._cut(chunker, start, after, self._size or _CAREFUL)
             return chunk, meter.count_messages(build(chunk.text))
-        limit = self.window - answer
+        limit = window - answer
         fixed = meter.count_messages(build(""))
         if fixed >= limit:
             fixed = await meter.measure(build(""))
             if fixed >= limit:
-                raise self._no_room(fixed, answer)
+                raise _no_room(fixed, answer, window)
         ratio = max(meter.ratio, 1e-3)
         size = self._capped(int((limit - fixed) / ratio * 0.99))
         best: tuple[Chunk, int] | None = None
@@ -92,7 +97,7 @@ class Fitting:
             chunk = self._cut(chunker, start, after, self._capped(int((limit - fixed) / 2)))
             best = chunk, meter.count_messages(build(chunk.text))
         if best is None:
-            raise self._no_room(fixed, answer)
+            raise _no_room(fixed, answer, window)
         return best
 
     async def _measure(self, messages: Messages, limit: int) -> int:
@@ -113,8 +118,40 @@ class Fitting:
         assert chunk is not None
         return chunk
 
-    def _no_room(self, fixed: int, answer: int) -> ChunkingError:
-        return ChunkingError(
-            f"the task and the notes ({fixed} tokens) and the answer ({answer}) leave no room for the text in a window of "
-            f"{self.window} tokens; lower max_tokens or max_notes, or shorten the task"
-        )
+
+def _no_room(fixed: int, answer: int, window: int) -> ChunkingError:
+    return ChunkingError(
+        f"the task and the notes ({fixed} tokens) and the answer ({answer}) leave no room for the text in a window of "
+        f"{window} tokens; lower max_tokens or max_notes, or shorten the task"
+    )
+
+
+async def fits_directly(
+    model: BaseModel,
+    messages: Messages,
+    text: str,
+    counter: TokenCounter,
+    chunk_size: int | None,
+    limit: int | None,
+) -> int | None:
+    """Tokens of the request that has all of a text in it, or None if the text is too long for that.
+
+    Args:
+        model: Who is asked.
+        messages: The request.
+        text: The text.
+        counter: What chunks are counted with.
+        chunk_size: The most tokens of a chunk, or None.
+        limit: Tokens that the request may have, or None if unknown.
+    """
+    if limit is None or chunk_size is not None:
+        most = chunk_size or _CAREFUL
+        # Counting a long text only to hear that it is long is not needed.
+        if len(text) > 16 * most or counter.count(text) > most:
+            return None
+        if limit is None:
+            return counter.count(text)
+    if len(text) > 16 * limit or model.counter.count_messages(messages) > 1.2 * limit:
+        return None
+    tokens = await model.counter.measure(messages)
+    return tokens if tokens <= limit else None

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import anyio
 import anyio.to_thread
 
 from tframex._checks import check_count
-from tframex._types import Message
 from tframex.agents.base import check_parts, check_prompt
 from tframex.chunking import check_budget
-from tframex.errors import ChunkingError, ConfigurationError, PartialFailureError, TFrameXError
-from tframex.files import Journal, content_key
-from tframex.model._fit import answer_tokens, fitted
-from tframex.model.base import BaseModel
-from tframex.systems._job import Job
+from tframex.errors import ConfigurationError
+from tframex.events import Event, RunFinished, TextPiece
+from tframex.files import Journal
+from tframex.model import BaseModel
+from tframex.systems._identity import call_key
+from tframex.systems._meter import ProgressMeter
 from tframex.systems.base import BaseSystem
+from tframex.systems.executor import Executor
+from tframex.systems.reading._asking import ask_manager
 from tframex.systems.reading._fitting import Fitting
-from tframex.systems.reading._run import NOTES_SHARE, ReadingPlan, user
+from tframex.systems.reading._many_texts import complete_all
+from tframex.systems.reading._plan import ReadingPlan, user
+from tframex.systems.reading._step_runner import Request, StepRunner
+from tframex.systems.reading.budget import Budget
 from tframex.systems.reading.prompts import LongTextPrompts
 from tframex.systems.reading.record import LongTextResult, Step
 from tframex.systems.reading.sources import find_sources
-from tframex.tasks import Closing, Progress, ProgressCallback, map_bounded
-from tframex.text import ThoughtFilter
+from tframex.tasks import Closing, Limit, ProgressCallback, emitted
 from tframex.tokens import TokenCounter, default_counter
 
 __all__ = ["LongTextSystem"]
-
-_DEFAULT_ANSWER = 1024
-# What shapes the answer does not shape the notes.
-_ANSWER_ONLY = frozenset(
-    {
-        "guided_choice",
-        "guided_grammar",
-        "guided_json",
-        "guided_regex",
-        "logprobs",
-        "max_completion_tokens",
-        "n",
-        "parallel_tool_calls",
-        "response_format",
-        "stop",
-        "structured_outputs",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-    }
-)
 
 
 class LongTextSystem(BaseSystem):
@@ -72,7 +55,8 @@ class LongTextSystem(BaseSystem):
         prompts: What the models are asked.
         worker: The model that reads and takes notes, if it is not `model`.
         manager: The model that answers, if it is not `model`.
-        max_concurrency: Calls in flight at once.
+        max_concurrency: The most calls of this system in flight. `"auto"`: as many as the server turns out to take, shared
+            by all systems on one model; a number is a further bound.
 
     Raises:
         ConfigurationError: An argument is out of range.
@@ -90,7 +74,7 @@ class LongTextSystem(BaseSystem):
         prompts: LongTextPrompts | None = None,
         worker: BaseModel | None = None,
         manager: BaseModel | None = None,
-        max_concurrency: int = 16,
+        max_concurrency: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(system_id, model)
         for other in (worker, manager):
@@ -110,7 +94,10 @@ class LongTextSystem(BaseSystem):
         self.prompts = prompts or LongTextPrompts()
         self.worker = worker or model
         self.manager = manager or model
-        self.max_concurrency = check_count("max_concurrency", max_concurrency)
+        if max_concurrency != "auto":
+            check_count("max_concurrency", max_concurrency, instead='or "auto"')
+        self.max_concurrency = max_concurrency
+        self._limit = None if max_concurrency == "auto" else Limit(max_concurrency)
         self._counter = counter
 
     async def run(
@@ -136,7 +123,7 @@ class LongTextSystem(BaseSystem):
             ConfigurationError: The task or the text is empty.
             CheckpointError: The checkpoint is damaged, belongs to another job, or cannot be written.
             ChunkingError: The task, the notes and the answer leave no room for any text.
-            ModelError: A call failed.
+            ModelError: A call failed, or the model has written nothing.
         """
         result = await self.complete(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
         return result.text
@@ -154,8 +141,13 @@ class LongTextSystem(BaseSystem):
 
         The arguments and errors are those of `run`.
         """
-        places = anyio.Semaphore(self.max_concurrency)
-        return await self._complete(initial_prompt, long_text, progress, checkpoint, places, options)
+        events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=False)
+        async with Closing(events) as happening:
+            async for event in happening:
+                if isinstance(event, RunFinished):
+                    result: LongTextResult = event.result
+                    return result
+        raise AssertionError("a run ends with its result")
 
     async def stream(
         self,
@@ -170,11 +162,30 @@ class LongTextSystem(BaseSystem):
 
         The arguments and errors are those of `run`.
         """
-        places = anyio.Semaphore(self.max_concurrency)
-        async with Closing(self._events(initial_prompt, long_text, progress, checkpoint, places, options)) as events:
-            async for event in events:
-                if isinstance(event, str):
-                    yield event
+        events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=True)
+        async with Closing(events) as happening:
+            async for event in happening:
+                if isinstance(event, TextPiece):
+                    yield event.text
+
+    async def events(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[Event, None]:
+        """What happens while the text is read: every call as it begins and ends, the answer's text, `RunFinished`.
+
+        `StepFinished` has the span of the text that a step has read, and its warnings; `RunFinished.result` is the
+        `LongTextResult`. The text of notes is not emitted. The arguments and errors are those of `run`.
+        """
+        events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=True)
+        async with Closing(events) as happening:
+            async for event in happening:
+                yield event
 
     async def run_many(
         self,
@@ -185,7 +196,7 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> list[LongTextResult]:
-        """Carry out one task on several texts at once, with `max_concurrency` calls in flight over all of them.
+        """Carry out one task on several texts concurrently; `max_concurrency` bounds the calls of all of them together.
 
         Args:
             initial_prompt: The task.
@@ -201,53 +212,12 @@ class LongTextSystem(BaseSystem):
             ConfigurationError: The task or a text is empty; nothing was sent.
             PartialFailureError: Some texts failed; `results` has the others, by their number as text.
         """
-        check_prompt(initial_prompt, "initial_prompt")
-        if isinstance(long_texts, str):
-            raise ConfigurationError("long_texts must be a list of texts, not one text; for one, use run or complete")
-        for number, text in enumerate(long_texts):
-            check_prompt(text, f"long_texts[{number}]")
-        places = anyio.Semaphore(self.max_concurrency)
-        errors: dict[str, Exception] = {}
-        results: dict[str, LongTextResult] = {}
 
-        async def one(number: int) -> None:
+        async def one(number: int) -> LongTextResult:
             path = None if checkpoint is None else Path(checkpoint) / f"{number}.sqlite"
-            try:
-                results[str(number)] = await self._complete(
-                    initial_prompt, long_texts[number], None, path, places, dict(options)
-                )
-            except ConfigurationError:
-                raise
-            except TFrameXError as error:
-                errors[str(number)] = error
-            if progress is not None:
-                done = len(results) + len(errors)
-                progress(Progress("text", done, len(long_texts), len(errors), detail=f"text {number}"))
+            return await self.complete(initial_prompt, long_texts[number], checkpoint=path, **options)
 
-        await map_bounded(one, range(len(long_texts)), self.max_concurrency)
-        if errors:
-            first = next(iter(errors))
-            raise PartialFailureError(
-                f"{len(errors)} of {len(long_texts)} texts failed, the first of them number {first}: {errors[first]}",
-                results=dict(results),
-                errors=errors,
-            )
-        return [results[str(number)] for number in range(len(long_texts))]
-
-    async def _complete(
-        self,
-        task: str,
-        text: str,
-        progress: ProgressCallback | None,
-        checkpoint: str | Path | None,
-        places: anyio.Semaphore,
-        options: dict[str, Any],
-    ) -> LongTextResult:
-        async with Closing(self._events(task, text, progress, checkpoint, places, options)) as events:
-            async for event in events:
-                if isinstance(event, LongTextResult):
-                    return event
-        raise AssertionError("a run ends with its result")
+        return await complete_all(one, initial_prompt, long_texts, progress, self._limit)
 
     async def _events(
         self,
@@ -255,113 +225,94 @@ class LongTextSystem(BaseSystem):
         text: str,
         progress: ProgressCallback | None,
         checkpoint: str | Path | None,
-        places: anyio.Semaphore,
         options: dict[str, Any],
-    ) -> AsyncGenerator[str | LongTextResult, None]:
+        *,
+        shown: bool,
+    ) -> AsyncGenerator[Event, None]:
         task = check_prompt(task, "initial_prompt")
         text = check_prompt(text, "long_text")
-        asked = self.worker.counter.requests + self.manager.counter.requests
-        file = None
-        if checkpoint is not None:
-            key = content_key(type(self).__name__, self._settings(), task, text, options)
-            file = await anyio.to_thread.run_sync(Journal, checkpoint, key)
-        try:
-            job = Job(self.system_id, file, places, progress, self.worker.counter)
-            run = await self._begin(task, text, job, options)
-            answers: list[str] = []
-            answer = ""
-            thoughts = ThoughtFilter()
-            async with Closing(self._work(run, job, answers)) as pieces:
-                async for piece in pieces:
-                    if isinstance(piece, Step):
-                        answer = piece.text
-                    elif said := thoughts.feed(piece):
-                        yield said
-            if said := thoughts.finish():
-                yield said
-        finally:
-            if file is not None:
-                file.close()
-        spans = sorted({(step.start, step.end) for step in job.steps if step.end})
-        yield LongTextResult(
-            text=answer,
-            steps=tuple(job.steps),
-            answers=tuple(answers),
-            sources=await anyio.to_thread.run_sync(find_sources, answer, text, spans),
-            counting_requests=self.worker.counter.requests + self.manager.counter.requests - asked,
-            context_window=run.reading.window,
-        )
 
-    async def _begin(self, task: str, text: str, job: Job, options: dict[str, Any]) -> ReadingPlan:
-        window = await self.worker.window()
-        final = await self.manager.window() if self.manager is not self.worker else window
-        smallest = min(window or 8192, final or 8192)
-        notes = self.max_notes or min(answer_tokens(self.worker, options) or _DEFAULT_ANSWER, smallest // NOTES_SHARE)
-        if window is not None or final is not None:
-            # Two notes and what is written about them must fit into one request.
-            notes = max(1, min(notes, smallest // 4))
-        answer = await job.remember("answer", partial(self._answer_tokens, task, notes, final, options))
-        worker_options = {name: value for name, value in options.items() if name not in _ANSWER_ONLY}
-        # A little more than their share: notes that run over it are condensed, not cut off.
-        worker_options["max_tokens"] = writing = notes + notes // 4
-        manager_options = dict(options)
-        if "max_completion_tokens" not in options:
-            manager_options["max_tokens"] = answer
-        counter = self._counter or default_counter()
-        return ReadingPlan(
-            task=task,
-            text=text,
-            worker=self.worker,
-            prompts=self.prompts,
-            notes=notes,
-            writing=writing,
-            answer=answer,
-            worker_options=worker_options,
-            manager_options=manager_options,
-            reading=Fitting(self.worker, counter, self.chunk_size, window),
-            answering=Fitting(self.manager, counter, self.chunk_size, final),
-            counter=counter,
-        )
+        async def work(emit: Callable[[Event], None]) -> None:
+            with ExitStack() as open_files:
+                journal = None
+                if checkpoint is not None:
+                    key = call_key(self.manager, options, type(self).__name__, self._settings(), task, text)
+                    journal = open_files.enter_context(await anyio.to_thread.run_sync(Journal, checkpoint, key))
+                executor = Executor(ProgressMeter(0, None), self._limit)
+                runner = StepRunner(executor, journal, emit, progress, self.worker.counter, shown=shown)
+                emit(RunFinished(await self._result(runner, task, text, options)))
 
-    async def _answer_tokens(self, task: str, notes: int, window: int | None, options: dict[str, Any]) -> int:
-        """Tokens the answer may have: what was asked for or, if nobody asked, what the window leaves."""
-        answer = answer_tokens(self.manager, options) or _DEFAULT_ANSWER
-        if window is None:
-            return answer
-        fixed = self.manager.counter.count_messages(user(self.prompts.manager.format(task=task, notes="")))
-        left = window - fixed - notes
-        asked = options.get("max_tokens") or options.get("max_completion_tokens")
-        if left < 1 or (asked is not None and answer > left):
-            raise ChunkingError(
-                f"the task ({fixed} tokens), the notes ({notes}) and the answer ({answer}) leave no room for the text in a "
-                f"window of {window} tokens; lower max_tokens or shorten the task"
-            )
-        return min(answer, left)
-
-    async def _final(
-        self, job: Job, name: str, kind: str, prompt: str, run: ReadingPlan, **details: Any
-    ) -> AsyncGenerator[str | Step, None]:
-        """A step of the manager's, whose answer gets what the window leaves."""
-        messages = user(prompt)
-        changed = await job.remember(f"{name}/options", partial(self._final_options, messages, run))
-        options = {**run.manager_options, **changed}
-        async with Closing(job.stream(name, kind, self.manager, messages, options, **details)) as events:
+        async with Closing(emitted(work)) as events:
             async for event in events:
                 yield event
 
-    async def _final_options(self, messages: list[Message], run: ReadingPlan) -> dict[str, Any]:
-        """What fitting has changed of the manager's options."""
-        options = await fitted(self.manager, messages, run.manager_options)
-        return {name: value for name, value in options.items() if run.manager_options.get(name) != value}
+    async def _result(self, runner: StepRunner, task: str, text: str, options: dict[str, Any]) -> LongTextResult:
+        asked = self.worker.counter.requests + self.manager.counter.requests
+        await runner.begin(partial(self._first_budget, task, options))
+        counter = self._counter or default_counter()
+        plan = ReadingPlan(
+            task=task,
+            text=text,
+            worker=self.worker,
+            manager=self.manager,
+            prompts=self.prompts,
+            counter=counter,
+            options=options,
+            fitting=Fitting(self.worker, counter, self.chunk_size),
+            runner=runner,
+        )
+        answer, answers = await self._work(plan)
+        spans = sorted({(step.start, step.end) for step in runner.steps if step.end})
+        return LongTextResult(
+            text=answer.text,
+            steps=tuple(runner.steps),
+            answers=tuple(answers),
+            sources=await anyio.to_thread.run_sync(find_sources, answer.text, text, spans),
+            counting_requests=self.worker.counter.requests + self.manager.counter.requests - asked,
+            context_window=runner.budget.reading,
+            finish_reason=answer.finish_reason,
+            warnings=tuple(f"{step.kind}: {warning}" for step in runner.steps for warning in step.warnings),
+        )
+
+    async def _first_budget(self, task: str, options: dict[str, Any]) -> Budget:
+        window = await self.worker.window()
+        final = await self.manager.window() if self.manager is not self.worker else window
+        budget = Budget.first(
+            window,
+            final,
+            notes=self.max_notes,
+            writing=self.worker.answer_tokens(options),
+            answer=self.manager.answer_tokens(options),
+        )
+        fixed = self.manager.counter.count_messages(user(self.prompts.manager.format(task=task, notes="")))
+        asked = options.get("max_tokens") or options.get("max_completion_tokens")
+        return budget.with_answer(fixed, asked=asked is not None)
+
+    async def _final(
+        self,
+        plan: ReadingPlan,
+        name: str,
+        kind: str,
+        prompt: str,
+        *,
+        path: int = 0,
+        span: tuple[int, int] = (0, 0),
+        tokens: int = 0,
+        streamed: bool = True,
+    ) -> Step:
+        """A step of the manager's."""
+        limit = "max_completion_tokens" if plan.options.get("max_completion_tokens") is not None else "max_tokens"
+        request = Request(kind, self.manager, user(prompt), plan.options, limit, path, span, tokens, streamed)
+        return await ask_manager(plan, name, request)
 
     @abstractmethod
-    def _work(self, run: ReadingPlan, job: Job, answers: list[str]) -> AsyncGenerator[str | Step, None]:
-        """Read the text and answer: the answer's text as it comes, then its step."""
+    async def _work(self, plan: ReadingPlan) -> tuple[Step, list[str]]:
+        """Read the text and answer: the step that did, and with several readings the answer of each."""
 
     def _settings(self) -> dict[str, Any]:
         """Whatever makes it another job."""
         return {
-            "models": [self.worker.model_id, self.manager.model_id],
+            "worker": self.worker.shaping({}),
             "chunk_size": self.chunk_size,
             "chunk_overlap": self.chunk_overlap,
             "max_notes": self.max_notes,

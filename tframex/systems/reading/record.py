@@ -1,4 +1,4 @@
-"""What a run on a long text brings, with every step it took."""
+"""What a run on a long text returns, with every step it took."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ class Step:
         usage: Tokens spent, or None if the endpoint does not report them.
         timings: How long it took.
         from_checkpoint: It was not asked again, since an earlier run had finished it.
+        finish_reason: Why it ended: `"stop"`, `"length"` (cut off at `max_tokens`), ...; None if the model does not say.
+        thinking: Tokens of the thought before the text, as far as known.
+        warnings: What is wrong with it: that it was cut off, say.
     """
 
     kind: str
@@ -37,6 +40,14 @@ class Step:
     usage: Usage | None = None
     timings: Timings = field(default_factory=lambda: Timings(None, 0.0))
     from_checkpoint: bool = False
+    finish_reason: str | None = None
+    thinking: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def cut(self) -> bool:
+        """Whether it was cut off at `max_tokens`."""
+        return self.finish_reason == "length"
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,9 @@ class LongTextResult:
         answers: With several paths, the answer of each.
         sources: Where the sentences of the answer stand in the text, as far as they can be found there.
         counting_requests: How many times the endpoint was asked to count tokens.
-        context_window: Tokens that prompt and answer of a step might have together, or None if nobody knows.
+        context_window: Tokens that prompt and answer of a step might have together, or None if unknown.
+        finish_reason: Why the answer ended; `"length"`: it was cut off at `max_tokens`.
+        warnings: What is wrong with the answer or a step before it, for people to read; empty if nothing is.
     """
 
     text: str
@@ -58,6 +71,8 @@ class LongTextResult:
     sources: tuple[Source, ...] = ()
     counting_requests: int = 0
     context_window: int | None = None
+    finish_reason: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def usage(self) -> Usage:

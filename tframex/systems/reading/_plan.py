@@ -1,0 +1,79 @@
+"""What one run on a long text works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tframex._types import Message
+from tframex.chunking import chunk_text
+from tframex.model import BaseModel
+from tframex.systems.reading._fitting import Fitting
+from tframex.systems.reading._step_runner import StepRunner
+from tframex.systems.reading.prompts import LongTextPrompts
+from tframex.tokens import TokenCounter
+
+__all__ = ["ReadingPlan", "beginning", "user"]
+
+# What shapes the answer does not shape the notes.
+_ANSWER_ONLY = frozenset(
+    {
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "n",
+        "parallel_tool_calls",
+        "response_format",
+        "stop",
+        "structured_outputs",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+    }
+)
+
+
+@dataclass(frozen=True)
+class ReadingPlan:
+    """What one run works with. What changes while it goes on, the budget, is the runner's.
+
+    Attributes:
+        task: The task.
+        text: The text.
+        worker: Who reads.
+        manager: Who answers.
+        prompts: What is asked.
+        counter: What counts parts.
+        options: Options that the user has given.
+        fitting: Fits parts of the text into the worker's requests.
+        runner: Makes the steps.
+    """
+
+    task: str
+    text: str
+    worker: BaseModel
+    manager: BaseModel
+    prompts: LongTextPrompts
+    counter: TokenCounter
+    options: dict[str, Any]
+    fitting: Fitting
+    runner: StepRunner
+
+    @property
+    def worker_options(self) -> dict[str, Any]:
+        """Options for the worker's calls."""
+        return {name: value for name, value in self.options.items() if name not in _ANSWER_ONLY}
+
+
+def user(prompt: str) -> list[Message]:
+    """A conversation that consists of a prompt."""
+    return [{"role": "user", "content": prompt}]
+
+
+def beginning(text: str, tokens: int, counter: TokenCounter) -> str:
+    """As much of a text as the tokens allow."""
+    return text if counter.count(text) <= tokens else chunk_text(text, tokens, counter=counter)[0].text

@@ -1,0 +1,73 @@
+"""Work that reports while it runs, as an async iterator."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+from anyio.lowlevel import current_token
+
+__all__ = ["emitted"]
+
+T = TypeVar("T")
+
+
+async def emitted(work: Callable[[Callable[[T], None]], Awaitable[object]]) -> AsyncGenerator[T, None]:
+    """What `work` emits, in order, while it runs in a task beside the reader.
+
+    The work may do several things concurrently. No task group is open where this yields: a scope inside a generator would
+    be left in another order, or by another task, than it was entered. What the work raises is raised to the reader, also a
+    `SystemExit`, which would end the event loop in a task. Closing the iterator cancels the work and waits for its end.
+
+    Args:
+        work: Called with a function that hands an item to the reader, and awaited.
+    """
+    items: deque[T] = deque()
+    failures: list[BaseException] = []
+    scope, ended, news = anyio.CancelScope(), anyio.Event(), [anyio.Event()]
+
+    def emit(item: T) -> None:
+        items.append(item)
+        news[0].set()
+
+    async def run() -> None:
+        try:
+            with scope:
+                await work(emit)
+        except BaseException as error:
+            failures.append(error)
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                raise
+        finally:
+            ended.set()
+            news[0].set()
+
+    task = _spawn(run)
+    try:
+        while True:
+            while items:
+                yield items.popleft()
+            if ended.is_set():
+                break
+            await news[0].wait()
+            news[0] = anyio.Event()
+        if failures:
+            raise failures[0]
+    finally:
+        scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await ended.wait()
+        del task
+
+
+def _spawn(run: Callable[[], Awaitable[None]]) -> object:
+    """Start a task that belongs to no task group."""
+    if isinstance(current_token().native_token, asyncio.AbstractEventLoop):
+        return asyncio.ensure_future(run())
+    import trio
+
+    return trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())
