@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import openai
 import pytest
 
 from tests.conftest import USER, Colour
-from tframex.errors import ModelConnectionError, ModelStatusError, ModelTimeoutError
 from tframex.exchange._collector import Collector
-from tframex.exchange._failures import redact, translate
 from tframex.exchange._wire import decode_chunk, decode_leniently
 from tframex.model import ToolCall, VLLMModel
 from tframex.testing import FakeVLLM
@@ -68,40 +65,6 @@ def test_log_probabilities_and_refusals_are_kept() -> None:
 def test_an_event_that_is_no_object_is_refused() -> None:
     with pytest.raises(ValueError, match="an event is list, not an object"):
         decode_leniently(b"[1]")
-
-
-def test_a_key_is_taken_out_of_an_error_and_all_that_caused_it() -> None:
-    secret = "sk-0123456789"
-    error = ModelStatusError(f"no {secret}", body={"error": [f"key {secret}"], secret: 1}, partial=f"a {secret}")
-    error.__cause__ = ValueError(f"Bearer {secret}")
-    redact(error, secret)
-    assert secret not in f"{error} {error.body} {error.partial} {error.__cause__}"
-    assert error.body == {"error": ["key ***"], "***": 1}
-    short = ModelStatusError("none of these parameters")
-    redact(short, "none")
-    assert short.args == ("none of these parameters",)
-
-
-class ReadTimeout(Exception):  # noqa: N818 - named like the class of an HTTP library
-    """As httpx's, httpx2's and httpcore's."""
-
-
-def test_exceptions_of_the_layers_below_are_told_apart() -> None:
-    import httpx2
-
-    request = httpx2.Request("POST", "http://h/v1")
-    late = openai.APITimeoutError(request)
-    late.__cause__ = ReadTimeout()
-    cases: list[tuple[Exception, type[Exception], str]] = [
-        (late, ModelTimeoutError, "first_token"),
-        (ReadTimeout(), ModelTimeoutError, "idle"),
-        (openai.APIError("odd", request, body={"message": "odd", "code": 418}), ModelStatusError, "418: odd"),
-        (OSError("gone"), ModelConnectionError, "gone"),
-    ]
-    for exc, kind, words in cases:
-        error = translate(exc, model_id="m", url="http://h/v1")
-        assert type(error) is kind
-        assert words in f"{error} {getattr(error, 'phase', '')}"
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])

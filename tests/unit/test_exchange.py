@@ -9,10 +9,10 @@ import pytest
 import tenacity
 
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
+from tframex.exchange import error_from_body, stream_cut, timed_out
 from tframex.exchange._abilities import Abilities
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._exchange import Exchange
-from tframex.exchange._failures import error_from_body, stream_cut, timed_out
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import RetryBudget

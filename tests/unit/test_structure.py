@@ -47,7 +47,6 @@ PRIVATE_IMPORTS = {
 }
 LONG_FILES = {
     "exchange/_exchange.py",
-    "exchange/_failures.py",
     "sync/_bridge.py",
     "sync/systems.py",
     "systems/many/_batching.py",

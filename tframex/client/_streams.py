@@ -50,7 +50,7 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         exchange, model = _exchange(client, self._options)
         self._exchange = exchange
         maker = ChunkMaker(client, self.response, exchange)
-        endpoint = Endpoint(client, model, str(client.base_url))
+        endpoint = Endpoint.of(client, model)
         clocks = Clocks(idle=shared.idle_timeout)
         try:
             async with Closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:

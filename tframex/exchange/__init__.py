@@ -5,20 +5,10 @@ from tframex.exchange._attempt import Attempt
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._collector import Collector
 from tframex.exchange._driver import Clocks, drive, is_plain
+from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Exchange
-from tframex.exchange._failures import (
-    error_from_body,
-    interrupted,
-    not_json,
-    redact,
-    started_over,
-    status_error,
-    stream_cut,
-    timed_out,
-    translate,
-    unreadable,
-)
+from tframex.exchange._failures import interrupted, started_over, stream_cut, timed_out, unreadable
 from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
@@ -27,14 +17,18 @@ from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import (
     DEFAULT_WAIT,
     RetryBudget,
+    asks_to_wait,
     is_overload,
     is_transient,
     retry_after_seconds,
     seconds_to_wait,
     wait_retry_after,
 )
+from tframex.exchange._secrets import Secrets
+from tframex.exchange._sendable import check_headers, not_json
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import EventTooLargeError, SSEDecoder
+from tframex.exchange._statuses import error_from_body, status_error
 from tframex.exchange._sync_driver import drive_sync, hang_up
 from tframex.exchange._watchdog import Watchdog
 from tframex.exchange._wire import (
@@ -60,6 +54,7 @@ __all__ = [
     "Clocks",
     "Collector",
     "Endpoint",
+    "ErrorEdge",
     "EventTooLargeError",
     "Exchange",
     "ModelEntry",
@@ -68,10 +63,13 @@ __all__ = [
     "ResponseReader",
     "RetryBudget",
     "SSEDecoder",
+    "Secrets",
     "Splice",
     "Standing",
     "StartedOverError",
     "Watchdog",
+    "asks_to_wait",
+    "check_headers",
     "decode_chunk",
     "decode_leniently",
     "decode_texts",
@@ -89,14 +87,12 @@ __all__ = [
     "read_clock",
     "read_json",
     "read_models",
-    "redact",
     "retry_after_seconds",
     "seconds_to_wait",
     "started_over",
     "status_error",
     "stream_cut",
     "timed_out",
-    "translate",
     "unreadable",
     "wait_retry_after",
 ]

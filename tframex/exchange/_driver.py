@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tframex.errors import ConfigurationError, ModelError
+from tframex.errors import ConfigurationError, ModelError, TFrameXError
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Exchange
-from tframex.exchange._failures import not_json, timed_out
+from tframex.exchange._failures import timed_out
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
+from tframex.exchange._sendable import unsendable
 
 if TYPE_CHECKING:
     import openai
@@ -55,6 +56,8 @@ async def drive(
     """
     clock = read_clock()
     end = clock.now() + _or_inf(clocks.total)
+    edge = endpoint.edge.knowing(exchange.request.transport)
+    data, batch = b"", None
     try:
         step: Attempt | None = exchange.first()
         while step is not None:
@@ -103,11 +106,15 @@ async def drive(
                 error = _timeout(exchange, clocks, over=clock.now() >= end, model_id=endpoint.model_id)
                 error.__cause__ = exc
             except Exception as exc:
-                error = endpoint.translate(exc)
+                error = edge.translate(exc)
             step = exchange.ended(error)
         if exchange.tail.chunks:
             yield exchange.tail
     except BaseException as exc:
+        # Reports that show local variables would show what a server has echoed.
+        data, batch = b"", None
+        if isinstance(exc, TFrameXError):
+            edge.clean(exc)
         exchange.observer.ended(exc)
         raise
     else:
@@ -120,12 +127,15 @@ async def _send(client: openai.AsyncOpenAI, request: ChatRequest) -> Any:
     """Send a request and return the response, an httpx2 or httpx one, with its body unread."""
     import httpx2  # with the official client, when it is first needed
 
+    keywords = request.keywords()
     try:
-        return await client.post(cast_to=httpx2.Response, **request.keywords())
-    except (TypeError, ValueError) as exc:
-        if "JSON" in str(exc):
-            raise not_json(exc) from exc
+        return await client.post(cast_to=httpx2.Response, **keywords)
+    except Exception as exc:
+        if (wrong := unsendable(exc, keywords["body"])) is not None:
+            raise wrong from exc
         raise
+    finally:
+        del keywords
 
 
 class _Body:

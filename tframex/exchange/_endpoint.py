@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from tframex.errors import ModelError
-from tframex.exchange._failures import redact, translate
+from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._models_list import entry_of, read_json, read_models
 
 if TYPE_CHECKING:
@@ -19,22 +19,29 @@ __all__ = ["Endpoint"]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go, and how errors call it."""
+    """Where requests go, and how errors speak of it.
+
+    Attributes:
+        client: The official client.
+        edge: Makes its exceptions ours.
+    """
 
     client: openai.AsyncOpenAI
-    model_id: str
-    url: str
-    secret: str = ""
+    edge: ErrorEdge
+
+    @classmethod
+    def of(cls, client: openai.AsyncOpenAI, model_id: str) -> Endpoint:
+        """That of an official client, for one of the models behind it."""
+        return cls(client, ErrorEdge.of(client, model_id))
+
+    @property
+    def model_id(self) -> str:
+        """The served name."""
+        return self.edge.model_id
 
     def translate(self, exc: Exception) -> ModelError:
         """The `ModelError` for an exception of a request to this endpoint."""
-        if isinstance(exc, ModelError):
-            error = exc
-        else:
-            error = translate(exc, model_id=self.model_id, url=self.url)
-            error.__cause__ = exc
-        redact(error, self.secret)
-        return error
+        return self.edge.translate(exc)
 
     async def owner(self, model: str, seconds: float) -> str:
         """Who serves a model, as the models list says; empty if it does not say, or not in time."""

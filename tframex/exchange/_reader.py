@@ -11,10 +11,11 @@ from tframex.completion import Delta
 from tframex.errors import ModelError
 from tframex.exchange._abilities import Abilities
 from tframex.exchange._collector import Collector
-from tframex.exchange._failures import error_from_body, started_over, unreadable
+from tframex.exchange._failures import started_over, unreadable
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
+from tframex.exchange._statuses import error_from_body
 from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
 
 __all__ = ["Arrival", "ResponseReader"]

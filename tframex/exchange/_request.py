@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tframex._types import Message, Messages
-from tframex.exchange._failures import not_json
+from tframex.errors import ConfigurationError
+from tframex.exchange._sendable import check_transport, not_json
 
 __all__ = ["ChatRequest"]
 
@@ -48,7 +49,7 @@ _RAW = "X-Stainless-Raw-Response"
 _TRANSPORT = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ChatRequest:
     """What is asked, in the API's own terms.
 
@@ -74,13 +75,21 @@ class ChatRequest:
             for name, value in options.items()
             if name != "extra_body" and name not in _TRANSPORT and type(value).__name__ not in _LEFT_OUT
         }
-        body.update(options.get("extra_body") or {})
+        extra = options.get("extra_body") or {}
+        if not isinstance(extra, Mapping):
+            raise ConfigurationError(f"extra_body must be a mapping of names to values, not {type(extra).__name__}")
+        body.update(extra)
         transport = {name: options[name] for name in _TRANSPORT if options.get(name) is not None}
+        check_transport(transport)
         try:
             # A chat loop appends the answer to its history while it grows: a continuation would have it twice.
             return cls(model=model, messages=_copy(messages), options=_copy(body), transport=transport)
         except RecursionError as exc:
             raise not_json(exc) from exc
+
+    def __repr__(self) -> str:
+        # Its headers may be secret, and its messages are long.
+        return f"ChatRequest({self.model!r}, {len(self.messages)} messages)"
 
     def keywords(self) -> dict[str, Any]:
         """The keywords for the official client's `post`.

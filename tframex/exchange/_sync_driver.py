@@ -12,11 +12,12 @@ from collections.abc import Generator, Iterator
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
-from tframex.errors import ModelError
+from tframex.errors import ModelError, TFrameXError
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._driver import is_plain
+from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._exchange import Exchange
-from tframex.exchange._failures import timed_out, translate
+from tframex.exchange._failures import timed_out
 from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._reader import Arrival
 from tframex.exchange._watchdog import Watchdog
@@ -43,6 +44,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
     """
     import httpx2  # with the official client, when it is first needed
 
+    data, batch = None, None
     try:
         step: Attempt | None = exchange.first()
         while step is not None:
@@ -86,19 +88,23 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                 finally:
                     response.close()
             except Exception as exc:
-                error = (
-                    exc if isinstance(exc, ModelError) else translate(exc, model_id=model_id, url=str(client.base_url))
-                )
-                if error is not exc:
-                    error.__cause__ = exc
+                error = _edge(exchange, client, model_id).translate(exc)
             step = exchange.ended(error)
         if exchange.tail.chunks:
             yield exchange.tail
     except BaseException as exc:
+        # Reports that show local variables would show what a server has echoed.
+        data, batch = None, None
+        if isinstance(exc, TFrameXError):
+            _edge(exchange, client, model_id).clean(exc)
         exchange.observer.ended(exc)
         raise
     else:
         exchange.observer.ended(None)
+
+
+def _edge(exchange: Exchange, client: openai.OpenAI, model_id: str) -> ErrorEdge:
+    return ErrorEdge.of(client, model_id).knowing(exchange.request.transport)
 
 
 def _patience(response: Any) -> float:

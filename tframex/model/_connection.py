@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from tframex._address import display_url
 from tframex.errors import WrongLoopError
 from tframex.exchange import Endpoint
 from tframex.tasks import LoopBound
@@ -132,7 +131,7 @@ class Connector:
                 # A proxy of the environment is not the way to this machine.
                 trust_env=self.server is None,
             )
-        return Connection(Endpoint(client, self._model_id, display_url(self.url), self._api_key), owned=owned)
+        return Connection(Endpoint.of(client, self._model_id), owned=owned)
 
 
 def _nothing() -> None:

@@ -9,6 +9,7 @@ from tframex._address import check_api_key, display_url, normalize_url
 from tframex._checks import check_count
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ConfigurationError
+from tframex.exchange import check_headers
 from tframex.model._connection import Connector
 from tframex.model._environment import read_env
 from tframex.model._exchange_model import ExchangeModel
@@ -102,6 +103,8 @@ class VLLMModel(ExchangeModel):
             reasoning=reasoning,
             max_repeats=max_repeats,
         )
+        if default_headers is not None:
+            check_headers("default_headers", default_headers)
         if http_client is not None and not hasattr(http_client, "aclose"):
             raise ConfigurationError(
                 f"http_client must be an asynchronous client (httpx2.AsyncClient or httpx.AsyncClient), also for "

@@ -1,0 +1,135 @@
+"""Keys and passwords, and what takes them out of errors."""
+
+from __future__ import annotations
+
+import base64
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from tframex.exchange._chain import links
+
+__all__ = ["Secrets"]
+
+# A shorter one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
+_LEAST = 8
+# Headers and parameters whose values are secret.
+_SECRET = re.compile(r"auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
+_SHOWN = "***"
+
+
+class Secrets:
+    """What must not be seen in an error: a server may echo it, and so may an HTTP library.
+
+    Args:
+        values: The secrets; short ones are left out.
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        # The longest first: one may be a part of another.
+        self._values = tuple(sorted({value for value in values if len(value) >= _LEAST}, key=len, reverse=True))
+
+    @classmethod
+    def of(cls, key: str = "", url: str = "", *named: Mapping[str, Any] | None) -> Secrets:
+        """Those of a key, of a URL, and of headers and parameters with names that speak of secrets."""
+        values = [key]
+        with suppress(ValueError):
+            parts = urlsplit(url)
+            if parts.password:
+                password = unquote(parts.password)
+                login = f"{unquote(parts.username or '')}:{password}".encode()
+                values += [parts.password, password, base64.b64encode(login).decode()]
+        for mapping in named:
+            for name, value in mapping.items() if isinstance(mapping, Mapping) else ():
+                text = value.decode("latin-1") if isinstance(value, bytes) else value
+                if isinstance(text, str) and _SECRET.search(str(name)):
+                    # "Bearer KEY", "Basic LOGIN"
+                    values += [text, text.partition(" ")[2]]
+        return cls(values)
+
+    def and_those_of(self, *named: Mapping[str, Any] | None) -> Secrets:
+        """These, and those of further headers and parameters."""
+        more = Secrets.of("", "", *named)
+        return Secrets((*self._values, *more._values)) if more._values else self
+
+    def hide(self, text: str) -> str:
+        """A text without them."""
+        for value in self._values:
+            text = text.replace(value, _SHOWN)
+        return text
+
+    def clean(self, error: BaseException) -> None:
+        """Take them out of an error and all that caused it: texts, bodies, requests, and what the frames still hold."""
+        for link in links(error):
+            # The frames of the HTTP library hold headers and bodies, which reports with local variables would show. Their
+            # line numbers stay.
+            traceback.clear_frames(link.__traceback__)
+            if self._values:
+                self._clean_one(link)
+
+    def _clean_one(self, link: BaseException) -> None:
+        cleaned = tuple(self._without(arg) for arg in link.args)
+        if any(new is not old for new, old in zip(cleaned, link.args, strict=True)):
+            link.args = cleaned
+        if isinstance(link, OSError) and isinstance(link.strerror, str):
+            link.strerror = self.hide(link.strerror)
+        for name, value in list(getattr(link, "__dict__", {}).items()):
+            cleaned_value = self._without(value)
+            if cleaned_value is not value:
+                with suppress(AttributeError, TypeError):
+                    setattr(link, name, cleaned_value)
+        # httpx has the request in a property.
+        for name in ("request", "response"):
+            with suppress(Exception):
+                self._without(getattr(link, name))
+
+    def _without(self, value: Any) -> Any:
+        """The value without them: the same object, if there are none in it."""
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        if isinstance(value, str):
+            hidden = self.hide(value)
+            return value if hidden == value else hidden
+        if isinstance(value, bytes):
+            text = value.decode("latin-1")
+            hidden = self.hide(text)
+            return value if hidden == text else hidden.encode("latin-1")
+        if type(value) is dict:
+            return self._same_or(value, {self._without(key): self._without(item) for key, item in value.items()})
+        if type(value) in (list, tuple):
+            return self._same_or(value, type(value)(self._without(item) for item in value))
+        return self._without_object(value)
+
+    @staticmethod
+    def _same_or(value: Any, cleaned: Any) -> Any:
+        return value if value == cleaned else cleaned
+
+    def _without_object(self, value: Any) -> Any:
+        """Requests and responses stay what they are, without secret headers; of anything else its cleaned `repr`."""
+        self._clean_message(value)
+        with suppress(Exception):
+            shown = repr(value)
+            hidden = self.hide(shown)
+            if hidden != shown:
+                return hidden
+        return value
+
+    def _clean_message(self, message: Any) -> None:
+        one: Any
+        for one in (message, getattr(message, "__dict__", {}).get("_request")):
+            headers: Any = getattr(one, "headers", None)
+            for name in list(headers if isinstance(headers, Mapping) else ()):
+                with suppress(Exception):
+                    value = headers[name]
+                    if self.hide(value) != value:
+                        headers[name] = self.hide(value)
+            url = getattr(one, "url", None)
+            if url is not None and self.hide(str(url)) != str(url):
+                with suppress(Exception):
+                    one.url = type(url)(self.hide(str(url)))
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._values)})"
