@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from tests.conftest import ROOT
 from tframex.cli._app import app
+from tframex.cli._endpoint import EndpointOptions
 from tframex.testing import Answer, FakeVLLM, Fault
 
 TEXT = "Red, green and blue."
@@ -329,11 +330,13 @@ def test_versions_are_shown_for_a_report() -> None:
 # -- as a process ----------------------------------------------------------------------------------------------------------
 
 
-def process(*words: str, **environ: str) -> subprocess.Popen[str]:
+def process(
+    *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE, **environ: str
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tframex", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
         text=True,
         env={**{k: v for k, v in os.environ.items() if k not in CLEAN}, "PYTHONPATH": str(ROOT), **environ},
     )
@@ -391,13 +394,81 @@ def test_a_key_given_as_an_option_is_not_in_the_title_of_the_process() -> None:
         assert b"--api-key" in title
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--version"],
+        ["--help"],
+        ["run", "--help"],
+        ["version"],
+        ["version", "--json"],
+        ["run", "x"],
+        ["run", "x", "--json"],
+        ["models"],
+        ["tokens", "text"],
+        ["chunks", "text", "--json"],
+        ["chain", "text", "What?"],
+        ["vote", "x", "-n", "1"],
+        ["multi", "x", "1", "--output-dir", "out"],
+        ["batch", "in.jsonl", "out.jsonl"],
+        ["doctor", "--json"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
+def test_output_without_a_reader_ends_a_command_quietly(server: FakeVLLM, folder: Path, words: list[str]) -> None:
+    (folder / "text").write_text("A text.")
+    (folder / "in.jsonl").write_text('"a"\n')
+    reader, writer = os.pipe()
+    os.close(reader)
+    running = process(*words, stdout=writer, API_URL=server.url)
+    os.close(writer)
+    err = running.communicate(timeout=60)[1]
+    assert running.returncode == 141, err
+    assert "Traceback" not in err
+    assert "Exception ignored" not in err
+    assert "rror" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Windows cannot close the output of a command")
+def test_a_command_without_any_output_has_nowhere_to_write_and_works(server: FakeVLLM, folder: Path) -> None:
+    command = f'"{sys.executable}" -m tframex run x -q -O answer >&- 2>&- <&-'
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "API_URL": server.url}
+    assert subprocess.run(command, shell=True, env=environ, check=False).returncode == 0  # noqa: S602
+    assert (folder / "answer").read_text() == TEXT
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal that a program can open")
+@pytest.mark.parametrize(("environ", "shown"), [({}, "\x1b[2mThe sky?\x1b[0m"), ({"NO_COLOR": "1"}, "The sky?")])
+def test_a_thought_is_dimmed_on_the_terminal_unless_no_colour_is_wanted(environ: dict[str, str], shown: str) -> None:
+    import pty
+
+    ours, theirs = pty.openpty()
+    with FakeVLLM(Answer("Blue.", reasoning="The sky?")) as server:
+        plain: Any = {"API_URL": server.url, "TERM": "xterm", "NO_COLOR": "", **environ}
+        running = process("run", "x", stderr=theirs, **plain)
+        assert running.communicate(timeout=60)[0] == "Blue.\n"
+    os.close(theirs)
+    seen = os.read(ours, 65536).decode()
+    os.close(ours)
+    # The model's thought arrives in pieces.
+    assert seen.replace("\x1b[0m\x1b[2m", "").startswith(f"{shown}\r\n\r\n")
+
+
+def test_the_local_model_heeds_the_defaults_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_TOKENS", "7")
+    monkeypatch.setenv("TEMPERATURE", "0.25")
+    with EndpointOptions(local=True).open() as model:
+        assert (model.default_max_tokens, model.default_temperature) == (7, 0.25)
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     with FakeVLLM("word " * 2000, delay=0.001) as server:
         running = process("run", "x", "-q", API_URL=server.url)
         assert running.stdout is not None
         assert running.stdout.read(5) == "word "
         running.stdout.close()
-        assert running.wait(30) == 1
+        assert running.wait(30) == 141
         assert running.stderr is not None
         assert "Traceback" not in running.stderr.read()
         running.stderr.close()

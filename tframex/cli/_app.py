@@ -13,7 +13,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     help="Models, agents and systems on a vLLM or OpenAI-compatible chat endpoint.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several calls failed, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several calls failed, 130 interrupted, 141 no reader.",
     no_args_is_help=True,
     # Drawn by rich, the help would take three times as long.
     rich_markup_mode=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -45,6 +46,14 @@ class Terminal:
         """Print the result for a program."""
         sys.stdout.write(json.dumps(found, default=str) + "\n")
 
+    def thought(self, text: str) -> bool:
+        """Show a piece of what the model thinks before its answer, on a terminal alone; returns whether it was shown."""
+        if self.quiet or not sys.stderr.isatty():
+            return False
+        sys.stderr.write(f"\x1b[2m{text}\x1b[0m" if _styled() else text)
+        sys.stderr.flush()
+        return True
+
     def remark(self, text: str, style: str = "dim") -> None:
         """Say something that is not the answer."""
         if not self.quiet and not self.json:
@@ -52,17 +61,13 @@ class Terminal:
 
     @property
     def console(self) -> Console:
-        """Standard error; loaded here since `--help` must not wait for it."""
-        from rich.console import Console
-
-        return Console(stderr=True, soft_wrap=True)
+        """Standard error."""
+        return _console(stderr=True)
 
     @property
     def output(self) -> Console:
         """Standard output, for results that are drawn."""
-        from rich.console import Console
-
-        return Console(soft_wrap=True)
+        return _console(stderr=False)
 
     @contextmanager
     def reporting(self) -> Iterator[None]:
@@ -128,6 +133,23 @@ class Terminal:
         if self._showing is not None:
             showing, self._showing = self._showing, None
             showing.close()
+
+
+def _styled() -> bool:
+    """Whether a terminal may be sent colours and the like; see https://no-color.org."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _console(*, stderr: bool) -> Console:
+    # Loaded here, since `--help` must not wait for it.
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            # That of rich ends the process; what to do is for `main` to say.
+            raise
+
+    return Output(stderr=stderr, soft_wrap=True, color_system="auto" if _styled() else None)
 
 
 class _Lines:
