@@ -148,7 +148,16 @@ class EndpointOptions:
         if self.local and self.api_url:
             raise ConfigurationError("--local is an endpoint of its own; leave --api-url out, or --local")
         if self.local:
-            model = sync.VLLMModel.local(self.model, server=LOCAL, **settings)
+            # For the numbers of the environment; this model asks no endpoint.
+            named = {"model_name": "local", "api_url": "http://127.0.0.1", "api_key": "none"}
+            defaults = sync.VLLMModel.from_env(self.environ, **named)
+            model = sync.VLLMModel.local(
+                self.model,
+                server=LOCAL,
+                default_max_tokens=defaults.default_max_tokens,
+                default_temperature=defaults.default_temperature,
+                **settings,
+            )
         else:
             assert self.url is not None
             key = self.key or "none"
