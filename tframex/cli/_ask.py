@@ -106,20 +106,18 @@ def _show(agent: sync.BasicAgent, prompt: str, options: dict[str, Any], terminal
     thinking = False
     with closing(agent.events(prompt, **options)) as events:
         for event in events:
-            if isinstance(event, RunFinished):
-                completion: Completion = event.result
-                terminal.write("" if completion.text.endswith("\n") else "\n")
-                return completion
-            if isinstance(event, ReasoningPiece) and not terminal.quiet and sys.stderr.isatty():
-                thinking = True
-                sys.stderr.write(f"\x1b[2m{event.text}\x1b[0m")
-                sys.stderr.flush()
-            elif isinstance(event, TextPiece):
+            if isinstance(event, ReasoningPiece) and event.index == 0:
+                thinking = terminal.thought(event.text) or thinking
+            elif isinstance(event, TextPiece) and event.index == 0:
                 if thinking:
                     thinking = False
                     sys.stderr.write("\n\n")
                 terminal.write(event.text)
-    raise AssertionError("a run ends with RunFinished")
+            elif isinstance(event, RunFinished):
+                completion: Completion = event.result
+                terminal.write("" if completion.text.endswith("\n") else "\n")
+                return completion
+    raise AssertionError("the events of a run end with RunFinished")
 
 
 def as_json(completion: Completion) -> dict[str, Any]:
