@@ -240,7 +240,7 @@ def test_without_retries_an_answer_that_breaks_within_its_first_tokens_is_contin
 
 def test_without_retries_a_server_that_dies_after_every_token_is_asked_once_more() -> None:
     state = exchange()
-    state._max_retries = 0
+    state._patience.max_retries = 0
     assert cut(state, event("One")).kind == "continue"
     with pytest.raises(StreamInterruptedError):
         cut(state, event(" two"))
@@ -249,7 +249,7 @@ def test_without_retries_a_server_that_dies_after_every_token_is_asked_once_more
 def test_without_retries_nothing_that_brought_nothing_is_sent_again() -> None:
     for options, body in (({}, b""), ({"n": 2}, event("One")), ({"tools": [{}]}, event("One"))):
         state = exchange(restartable=True, **options)
-        state._max_retries = 0
+        state._patience.max_retries = 0
         with pytest.raises(ModelError):
             cut(state, body)
 

@@ -9,6 +9,7 @@ import pytest
 
 from tframex.exchange._ladder import Rung, Standing, next_rung, patience
 from tframex.exchange._ledger import Ledger
+from tframex.exchange._token_trail import TokenTrail
 from tframex.exchange._wire import ChunkUsage
 
 VLLM: dict[str, Any] = {"token_ids": True, "continues": True}
@@ -68,13 +69,17 @@ def test_to_resume_is_not_to_retry(max_retries: int, grew: bool, joinable: bool,
 
 
 def test_the_ledger_estimates_what_was_not_reported() -> None:
-    ledger = Ledger()
-    assert ledger.total(ChunkUsage(0, 3)) == (None, False)
+    ledger, tokens = Ledger(), TokenTrail()
+    tokens.note_texts([None] * 3)
+    assert ledger.total(tokens) == (None, False)
     ledger.report(ChunkUsage(10, 5))
-    assert ledger.total(ChunkUsage()) == (ChunkUsage(10, 5), False)
-    ledger.close(ChunkUsage(99, 99))
-    assert ledger.total(ChunkUsage(0, 2)) == (ChunkUsage(10, 7), True)
-    ledger.close(ChunkUsage(0, 2))
+    assert ledger.total(tokens) == (ChunkUsage(10, 5), False)
+    ledger.close(tokens)
+    tokens.begin()
+    tokens.note_texts([None] * 2)
+    assert ledger.total(tokens) == (ChunkUsage(10, 7), True)
+    ledger.close(tokens)
+    tokens.begin()
     ledger.report(ChunkUsage(17, 1))
-    assert ledger.total(ChunkUsage()) == (ChunkUsage(10 + 10 + 17, 8), True)
-    assert ledger.total(ChunkUsage()) == ledger.total(ChunkUsage()), "asking changes nothing"
+    assert ledger.total(tokens) == (ChunkUsage(10 + 10 + 17, 8), True)
+    assert ledger.total(tokens) == ledger.total(tokens), "asking changes nothing"

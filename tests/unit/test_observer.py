@@ -49,7 +49,7 @@ async def emitted(server: FakeVLLM, notes: Notes, *, leave: bool = False, **opti
     events: list[Any] = []
     try:
         call = model._call(USER, options, restartable=True)
-        call._exchange.observer = notes
+        call._exchange.observe(notes)
         stream = call.events(await model._connector.get(), "step 1")
         async for batch in stream:
             events += batch

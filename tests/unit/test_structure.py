@@ -46,7 +46,6 @@ PRIVATE_IMPORTS = {
     "model/_official.py: tframex.client._clients.OpenAI",
 }
 LONG_FILES = {
-    "exchange/_exchange.py",
     "sync/_bridge.py",
     "sync/systems.py",
     "systems/many/_batching.py",

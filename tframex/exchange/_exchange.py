@@ -13,29 +13,35 @@ import tenacity
 
 from tframex._logging import get_logger
 from tframex._types import ReasoningMode, ResumeMode
-from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
+from tframex.errors import ModelError
 from tframex.exchange._abilities import Abilities
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._collector import Collector
+from tframex.exchange._continuation import (
+    after_text,
+    after_tokens,
+    asked_in_vain,
+    final,
+    is_refused,
+    standing_of,
+    unlearn,
+)
 from tframex.exchange._evidence import Evidence
-from tframex.exchange._failures import interrupted, stream_cut
-from tframex.exchange._ladder import Standing, next_rung, patience
+from tframex.exchange._failures import stream_cut
+from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._observer import Observer
-from tframex.exchange._reader import Arrival, ResponseReader
+from tframex.exchange._patience import Patience
+from tframex.exchange._reader import Arrival, ResponseReader, ending
 from tframex.exchange._request import ChatRequest
-from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget, is_overload, is_transient, seconds_to_wait
-from tframex.exchange._splice import Splice, StartedOverError
-from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, ChunkUsage
+from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget, is_overload
+from tframex.exchange._splice import Splice
+from tframex.exchange._wire import ChunkUsage
 from tframex.tasks import Limit
 
 __all__ = ["Exchange"]
 
 log = get_logger("tframex.client")
-
-# A request that returns less than this many tokens counts as one that returned nothing: a server that dies after every few
-# tokens is dying, and is not asked again and again.
-_PROGRESS = 8
 
 
 class Exchange:
@@ -84,36 +90,33 @@ class Exchange:
         self.request = request
         self.observer = observer or Observer()
         self.answer = Collector(reasoning)
-        self.retries = 0
-        self.resumes = 0
-        self.restarts = 0
+        self.retries = self.resumes = self.restarts = 0
         self.tail = Arrival(joined=True)
         self.closed = False
         self.response: Any = None
         self._ledger = Ledger()
-        self._inferred = False
-        self._handed_out = False
-        self._lossy = False
+        self._inferred = self._handed_out = self._lossy = False
         self._abilities = abilities
-        self._budget = budget
         self._model_id = model_id
-        self._max_retries = max_retries
+        self._patience = Patience(budget, max_retries, wait)
         self._resume = resume
         self._restartable = restartable
         self._asks_for_ids = asks_for_ids
-        self._wait = wait
         self._limit = limit
-        self._fruitless = 0
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
         self._choices = request.options.get("n") or 1
         self._attempt = Attempt("fresh", request)
         self._begin(self._attempt)
 
+    def observe(self, observer: Observer) -> None:
+        """Report to another observer from now on."""
+        self.observer = self.reader.observer = observer
+
     def begin_with(self, text: str, tokens: int) -> None:
         """Continue what an earlier run of this request has received: `text`, in `tokens` events."""
         self.answer.begin_with(text, tokens)
-        self._ledger.close(ChunkUsage(0, tokens))
+        self._ledger.begin_with(tokens)
         self._break = stream_cut(model_id=self._model_id, why="an earlier run ended in the middle of the answer")
 
     # -- what the driver asks ------------------------------------------------------------------------------------
@@ -151,7 +154,7 @@ class Exchange:
         reader, evidence = self.reader, self._evidence()
         self._handed_out = self._handed_out or reader.events > 0
         if evidence.ended and (error is not None or not evidence.lossy):
-            self._budget.success()
+            self._patience.success()
             return None
         if error is None:
             error = evidence.lack(self._model_id)
@@ -160,21 +163,23 @@ class Exchange:
         if self._limit is not None and not reader.events and is_overload(error):
             self._limit.refused()
         if reader.events:
-            self._ledger.close(self._estimate())
+            self._ledger.close(self.answer.tokens)
         error.partial = self.answer.text
         kind = self._attempt.kind
-        if isinstance(error.__cause__, StartedOverError) or (kind in ("tokens", "continue") and _refused(error)):
+        if is_refused(kind, error):
             log.info("continuation refused", step=kind, model=self._model_id, error=type(error).__name__)
-            self._refuse(kind, error)
+            self._given_up.add(kind)
+            unlearn(self._abilities, kind, error)
             # What the user should hear of is the break, not how the attempt to mend it was answered.
             return self._next(self._break or error, 0.0)
-        if kind == "fresh" and self._asked_in_vain(error):
+        if kind == "fresh" and asked_in_vain(self._attempt.request, self.request, error):
             self._abilities.token_ids = False
             return self._send(Attempt("fresh", self.request), error)
         self._break = error
-        if not self._may_retry(error):
-            raise self._final(error)
-        return self._next(error, seconds_to_wait(self._wait, max(1, self._fruitless), error))
+        standing = self._standing()
+        if not self._patience.allows(error, self.answer.tokens.grown, joinable=standing.joinable and standing.resume):
+            raise final(error, self.answer, self._model_id)
+        return self._next(error, self._patience.delay(error))
 
     def probed(self, owner: str) -> Attempt | None:
         """Note who serves the model (an empty string if it did not say), and say what to send."""
@@ -186,7 +191,7 @@ class Exchange:
 
     def usage(self) -> tuple[ChunkUsage | None, bool]:
         """What all requests together cost, and whether a part of it is estimated."""
-        return self._ledger.total(self._estimate())
+        return self._ledger.total(self.answer.tokens)
 
     def evidence(self) -> tuple[str, ...]:
         """What the server sent that shows the answer to be complete."""
@@ -199,52 +204,28 @@ class Exchange:
         self.answer.begin()
         if attempt.kind == "continue":
             self.answer.tokens.lose()
-        self._start = self.answer.tokens.count
         self.reader = ResponseReader(
-            self.answer, self._ledger, self._abilities, self._model_id, self._choices, self._began
+            self.answer, self._ledger, self._abilities, self._model_id, self._choices, self.observer
         )
-
-    def _began(self) -> None:
-        self.observer.first_event()
 
     def _evidence(self) -> Evidence:
         return Evidence(self.reader, self.answer, self._ledger, self._abilities, self._choices)
 
-    @property
-    def _joinable(self) -> bool:
-        return self.request.spliceable and not self.answer.unspliceable and not self._lossy
-
-    def _may_retry(self, error: ModelError) -> bool:
-        if isinstance(error, ModelTimeoutError) and error.phase == "total":
-            return False
-        grown = self.answer.tokens.count - self._start
-        if not is_transient(error) and not (grown and isinstance(error, (ModelTimeoutError, ResponseFormatError))):
-            return False
-        # An answer that grows with every request may take as many as it needs: a proxy that cuts each connection after
-        # 100 s does not make a long answer impossible.
-        if grown >= _PROGRESS:
-            self._fruitless = 0
-            return True
-        self._fruitless += 1
-        joinable = self._joinable and self._resume == "auto"
-        return self._budget.allows(error) and self._fruitless <= patience(
-            self._max_retries, grew=grown > 0, joinable=joinable
-        )
-
     def _next(self, error: ModelError, delay: float) -> Attempt | None:
         rung = next_rung(self._standing())
         if rung == "finish":
-            self._finish()
+            self.tail = ending(self.answer)
+            self._inferred = True
             return None
         if rung == "tokens":
-            return self._after_tokens(error, delay)
+            return self._resumed(*after_tokens(self.request, self.answer, delay), error)
         if rung == "continue":
-            return self._continue_text(error, delay)
+            return self._resumed(*after_text(self.request, self.answer, delay), error)
         if rung == "probe":
             self._abilities.probed = True
             return Attempt("probe", self.request, delay)
         if rung == "fail":
-            raise self._final(error)
+            raise final(error, self.answer, self._model_id)
         self.retries += 1
         if rung == "again":
             self.observer.retried(error, delay=delay, dropped=0)
@@ -260,42 +241,9 @@ class Exchange:
         return self._send(Attempt("fresh", self.request, delay), error)
 
     def _standing(self) -> Standing:
-        answer, able = self.answer, self._abilities
-        limit = self.request.max_tokens
-        # Only where events are counted in tokens: a gateway may send a letter in each.
-        counted = answer.tokens.counted or able.kind == "llama.cpp"
-        return Standing(
-            anything=answer.anything,
-            joinable=self._joinable,
-            all_tokens=counted and limit is not None and answer.tokens.count >= limit,
-            # The text endpoint has no reasoning parser: inside a thought it would not find its end.
-            exact=answer.tokens.exact and answer.phase == "content" and self.request.allows_token_ids,
-            known=able.kind != "unknown" or able.probed,
-            token_ids=able.token_ids,
-            continues=bool(able.continues),
-            given_up=frozenset(self._given_up),
-            resume=self._resume == "auto",
-            restart=self._restartable and self.restarts < self._max_retries,
-        )
-
-    def _after_tokens(self, error: ModelError, delay: float) -> Attempt:
-        tokens = self.answer.tokens
-        assert tokens.prompt is not None
-        return self._resumed(
-            Attempt("tokens", self.request.after_tokens(tokens.prompt, tokens.ids), delay), Splice(""), error
-        )
-
-    def _continue_text(self, error: ModelError, delay: float) -> Attempt:
-        answer = self.answer
-        message = answer.partial_message()
-        partial = message.rstrip()
-        said = answer.reasoning if answer.phase == "reasoning" else answer.content
-        splice = Splice(said, message[len(partial) :], verify=True)
-        if not partial:
-            return self._resumed(Attempt("fresh", self.request, delay), splice, error)
-        closed = bool(answer.reasoning) and answer.phase == "content"
-        request = self.request.continuing(partial, answer.tokens.count, closed_thought=closed)
-        return self._resumed(Attempt("continue", request, delay), splice, error)
+        restart = self._restartable and self.restarts < self._patience.max_retries
+        asked, known = (self.request, self._resume == "auto", restart), self._abilities
+        return standing_of(*asked, self.answer, known, lossy=self._lossy, given_up=self._given_up)
 
     def _resumed(self, attempt: Attempt, splice: Splice, error: ModelError) -> Attempt:
         self.resumes += 1
@@ -306,55 +254,7 @@ class Exchange:
         return attempt
 
     def _send(self, attempt: Attempt, error: ModelError) -> Attempt:
-        log.info(
-            "sending again",
-            step=attempt.kind,
-            model=self._model_id,
-            delay=round(attempt.delay, 3),
-            tokens=self.answer.tokens.count,
-            error=type(error).__name__,
-        )
+        sent = {"step": attempt.kind, "delay": round(attempt.delay, 3), "tokens": self.answer.tokens.count}
+        log.info("sending again", model=self._model_id, error=type(error).__name__, **sent)
         self._begin(attempt)
         return attempt
-
-    def _asked_in_vain(self, error: ModelError) -> bool:
-        """Whether the request was refused because of the token ids that we, not the user, asked for: by a gateway, say."""
-        name = "return_token_ids"
-        return (
-            isinstance(error, ModelStatusError)
-            and error.status_code in (400, 422)
-            and name in error.args[0]
-            and name in self._attempt.request.options
-            and name not in self.request.options
-        )
-
-    def _refuse(self, kind: str, error: ModelError) -> None:
-        """Do without this way of continuing: for this answer, and for good if it was a guess that proved wrong."""
-        self._given_up.add(kind)
-        if kind == "tokens" and isinstance(error, ModelStatusError) and error.status_code in (404, 405):
-            self._abilities.token_ids = False
-        if kind == "continue" and isinstance(error.__cause__, StartedOverError):
-            self._abilities.continues = False
-
-    def _finish(self) -> None:
-        """Finish an answer of which only the finish reason is missing."""
-        chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
-        self.answer.note(chunk, self.tail.pieces)
-        self.tail.chunks.append(chunk)
-        self.tail.data.append(b"{}")
-        self._inferred = True
-
-    def _final(self, error: ModelError) -> ModelError:
-        if isinstance(error, (ModelTimeoutError, ResponseFormatError)) or not self.answer.anything:
-            return error
-        if isinstance(error, ModelStatusError) and error.status_code < 500:
-            return error
-        return interrupted(error, model_id=self._model_id, partial=self.answer.text)
-
-    def _estimate(self) -> ChunkUsage:
-        tokens = self.answer.tokens
-        return ChunkUsage(len(tokens.prompt or ()), max(0, tokens.count - self._start))
-
-
-def _refused(error: ModelError) -> bool:
-    return isinstance(error, ModelStatusError) and error.status_code in (400, 404, 405, 422)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tframex.exchange._token_trail import TokenTrail
 from tframex.exchange._wire import ChunkUsage
 
 __all__ = ["Ledger"]
@@ -22,25 +23,29 @@ class Ledger:
         """Note what the server says of the present request."""
         self.reported = usage
 
-    def close(self, estimate: ChunkUsage) -> None:
+    def begin_with(self, tokens: int) -> None:
+        """Note that an earlier run has spent so many tokens on the answer."""
+        self._spent.append(ChunkUsage(0, tokens))
+
+    def close(self, tokens: TokenTrail) -> None:
         """Note that the present request has ended before the answer did.
 
         Args:
-            estimate: What it cost, where the server has not said.
+            tokens: What has arrived: what it cost, where the server has not said.
         """
-        self._spent.append(self.reported or estimate)
+        self._spent.append(self.reported or _estimate(tokens))
         self.reported = None
 
-    def total(self, estimate: ChunkUsage) -> tuple[ChunkUsage | None, bool]:
+    def total(self, tokens: TokenTrail) -> tuple[ChunkUsage | None, bool]:
         """What all requests together cost, and whether a part of it is estimated.
 
         Args:
-            estimate: What the present request has cost, where the server has not said.
+            tokens: What has arrived.
         """
         last = self.reported
         if not self._spent:
             return last, False
-        parts = [*self._spent, last or estimate]
+        parts = [*self._spent, last or _estimate(tokens)]
         # A request that broke off reports nothing; its prompt was that of the first one, or longer.
         known = last.prompt_tokens - sum(part.completion_tokens for part in self._spent) if last else 0
         total = ChunkUsage(
@@ -51,3 +56,7 @@ class Ledger:
             total.prompt_tokens_details = last.prompt_tokens_details
             total.completion_tokens_details = last.completion_tokens_details
         return total, True
+
+
+def _estimate(tokens: TokenTrail) -> ChunkUsage:
+    return ChunkUsage(len(tokens.prompt or ()), max(0, tokens.grown))

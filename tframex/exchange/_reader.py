@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,12 +13,13 @@ from tframex.exchange._abilities import Abilities
 from tframex.exchange._collector import Collector
 from tframex.exchange._failures import started_over, unreadable
 from tframex.exchange._ledger import Ledger
+from tframex.exchange._observer import Observer
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
-from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
+from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, decode_chunk, decode_leniently, decode_texts
 
-__all__ = ["Arrival", "ResponseReader"]
+__all__ = ["Arrival", "ResponseReader", "ending"]
 
 _HEAD = 300
 # After an event that is more than text, so many are decoded in full before text alone is expected again.
@@ -53,7 +54,7 @@ class ResponseReader:
         abilities: What is known of the endpoint; learns from what arrives.
         model_id: For error messages.
         choices: How many answers were asked for.
-        began: Is called at the first event.
+        observer: Is told of the first event.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ResponseReader:
         abilities: Abilities,
         model_id: str,
         choices: int,
-        began: Callable[[], None],
+        observer: Observer,
     ) -> None:
         self._collector = collector
         self._ledger = ledger
@@ -85,7 +86,7 @@ class ResponseReader:
         self._abilities = abilities
         self._model_id = model_id
         self._choices = choices
-        self._began = began
+        self.observer = observer
 
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
@@ -200,7 +201,7 @@ class ResponseReader:
         return True
 
     def _opening(self, chunk: Chunk) -> None:
-        self._began()
+        self.observer.first_event()
         self._abilities.learn_from_chunk(chunk)
         if isinstance(chunk.prompt_token_ids, list) and self._collector.tokens.prompt is None:
             self._collector.tokens.prompt = chunk.prompt_token_ids
@@ -225,3 +226,11 @@ class ResponseReader:
                 delta.content = held + (delta.content or "")
             news = news or bool(delta.content or delta.reasoning or delta.tool_calls or choice.finish_reason)
         return news
+
+
+def ending(answer: Collector) -> Arrival:
+    """The end of an answer of which only the finish reason is missing."""
+    chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
+    arrival = Arrival([], [chunk], [b"{}"], joined=True)
+    answer.note(chunk, arrival.pieces)
+    return arrival

@@ -18,13 +18,15 @@ class TokenTrail:
         self.prompt: list[int] | None = None
         self.ids: list[int] = []
         self.count = 0
+        self._start = 0
         self._unsettled: list[int] = []
         self._held = 0
         self._complete = True
         self._counted = True
 
     def begin(self) -> None:
-        """Forget the tokens whose text has not arrived: the next request generates them again."""
+        """Prepare for a request. Tokens whose text has not arrived are forgotten: they will be generated again."""
+        self._start = self.count
         self._unsettled.clear()
         self._held = 0
 
@@ -84,6 +86,11 @@ class TokenTrail:
     def lose(self) -> None:
         """Note that what follows is not generated from exactly these tokens."""
         self._complete = False
+
+    @property
+    def grown(self) -> int:
+        """How many tokens the present request has added."""
+        return self.count - self._start
 
     @property
     def exact(self) -> bool:

@@ -59,7 +59,7 @@ class ModelCall:
             step: Which step of a run this call is.
         """
         reports = Reports(step, self._exchange.observer)
-        self._exchange.observer = reports
+        self._exchange.observe(reports)
         async with Closing(self.batches(connection)) as batches:
             async for deltas in batches:
                 events: list[Event] = [*reports.take()]
