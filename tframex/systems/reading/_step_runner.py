@@ -112,7 +112,9 @@ class StepRunner:
         """Beginning and end of the part that an earlier run gave to a step: a continued run cuts the text as it did."""
         row = await self._row(name)
         if row is None:
-            return None
+            # One that the endpoint refused and that was read in halves instead.
+            halves = await self.decided(f"{name}/halves")
+            return None if halves is None else (halves.details["value"][0][0], halves.details["value"][-1][1])
         # What the counter had learned by then decides where the next part ends.
         model.counter.restore(row.details.get("ratios", []))
         return row.start, row.end

@@ -23,9 +23,11 @@ def thought_tokens(completion: Completion, count: Callable[[str], int]) -> int:
     text = completion.text.strip()
     answer = strip_thinking(text)
     thought = completion.reasoning or text[: len(text) - len(answer)]
-    if thought:
-        return count(thought)
-    if not answer and usage is not None and completion.finish_reason == "length":
-        # A thought that was dropped on the way. Beside a text it cannot be told from what the estimate of that is wrong by.
+    if not answer and completion.finish_reason == "length" and usage is not None:
+        # Also a thought that was dropped on the way.
         return usage.completion_tokens
-    return 0
+    tokens = count(thought)
+    if tokens and usage is not None and not usage.estimated:
+        # The share of the thought is the same with any tokenizer, about; the sum is known.
+        return round(usage.completion_tokens * tokens / (tokens + count(answer)))
+    return tokens
