@@ -116,12 +116,12 @@ def test_a_window_that_is_learned_on_the_way_costs_no_finished_step(tmp_path: Pa
     def say(body: Mapping[str, Any]) -> str:
         return "note " * 150 if body["messages"][-1]["content"].endswith("Notes:") else "done"
 
-    class Ended(Exception):
+    class EndedError(Exception):
         pass
 
     def stop(progress: Progress) -> None:
         if progress.done == 5:
-            raise Ended
+            raise EndedError
 
     def run(progress: Any, window: int | None) -> Any:
         with sync.VLLMModel("fake", server.url, "k", context_window=window) as model:
@@ -129,7 +129,7 @@ def test_a_window_that_is_learned_on_the_way_costs_no_finished_step(tmp_path: Pa
             return system.complete("What?", TEXT * 4, checkpoint=tmp_path / "job", progress=progress)
 
     with FakeVLLM(say, dialect="openai", context_window=1500) as server:
-        with pytest.raises(Ended):
+        with pytest.raises(EndedError):
             run(stop, None)
         paid = [record for record in server.completions() if record.tokens]
         refused = len(server.completions()) - len(paid)
