@@ -178,6 +178,17 @@ def test_a_chain_reads_a_long_text_and_leaves_nothing_behind(server: FakeVLLM, f
     assert len(found["steps"]) > 1
 
 
+def test_a_chain_is_called_cut_off_only_where_its_answer_was(server: FakeVLLM, folder: Path) -> None:
+    """With `max_completion_tokens`, too, which takes precedence over the default of `max_tokens`."""
+    (folder / "short").write_text("A text.")
+    words = ["chain", "short", "What?", "-o"]
+    done = tframex(*words, "max_completion_tokens=2000", API_URL=server.url, MAX_TOKENS="2")
+    assert (done.exit_code, done.stdout) == (0, f"{TEXT}\n")
+    assert "cut off" not in done.stderr
+    cut = tframex(*words, "max_completion_tokens=2", API_URL=server.url)
+    assert "cut off" in cut.stderr
+
+
 def test_a_chain_that_fails_goes_on_with_the_same_command(folder: Path) -> None:
     (folder / "long").write_text("All work and no play. " * 400)
     words = ["chain", "long", "What?", "--chunk-size", "300"]
