@@ -22,6 +22,7 @@ from tframex.errors import (
     CheckpointError,
     ConfigurationError,
     ModelConnectionError,
+    ModelNotFoundError,
     ModelTimeoutError,
     OutputError,
     StreamInterruptedError,
@@ -325,3 +326,141 @@ def test_a_line_keeps_its_own_seed(tmp_path: Path) -> None:
     source = written(tmp_path / "in.jsonl", [{"prompt": "a", "seed": 42}] * 3)
     anyio.run(MultiCallSystem("m", model).run_file, source, tmp_path / "out.jsonl")
     assert [options["seed"] for _, options in model.calls] == [42, 42, 42]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "sync"])
+def test_the_same_call_again_asks_the_failed_lines_again_and_puts_their_answers_in_their_places(
+    backend: str, tmp_path: Path
+) -> None:
+    """Those whose failure may not happen another time; a line that is wrong in itself stays as it is, and is counted."""
+    prompts = [f"topic {number}" for number in range(12)]
+    lines: list[Any] = [*prompts[:8], {"prompt": " "}, *prompts[8:], {"prompt": "other", "model": "no such model"}]
+    source, target = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    broken = {"topic 3": Fault.busy(500), "topic 5": Fault.stall(2000), "topic 10": Fault.busy(500)}
+
+    def fault(body: Mapping[str, Any]) -> Fault | None:
+        return broken.get(body["messages"][0]["content"])
+
+    async def body() -> None:
+        model = VLLMModel("fake", server.url, "k", resume="never", idle_timeout=0.3, max_retries=0)
+        async with colour.make(model) as made:
+            system = colour.make(MultiCallSystem("m", colour.original(made)))
+            first = await system.run_file(source, target)
+            assert (first.lines, first.earlier, first.failed, first.retried) == (14, 0, 5, 0)
+            before, complete = target.read_bytes(), len(server.completions())
+            kept = await system.run_file(source, target, retry_failed=False)
+            assert (kept.lines, kept.earlier, kept.failed, kept.retried) == (14, 14, 5, 0)
+            assert (target.read_bytes(), len(server.completions())) == (before, complete)
+            del broken["topic 3"], broken["topic 5"]
+            second = await system.run_file(source, target)
+            assert (second.lines, second.earlier, second.failed, second.retried) == (14, 11, 3, 3)
+            assert len(server.completions()) - complete == 3
+            broken.clear()
+            third = await system.run_file(source, target)
+            assert (third.failed, third.retried) == (2, 1)
+            assert (await system.run_file(source, target)).retried == 0
+
+    colour = Colour(backend)
+    with FakeVLLM(told, faults=fault) as server:
+        colour.run(body)
+    found = read(target)
+    assert [result["custom_id"] for result in found] == [f"line-{number}" for number in range(1, 15)]
+    answered = [result for number, result in enumerate(found) if number not in (8, 13)]
+    assert [text_of(result) for result in answered] == [told({"messages": [{"content": prompt}]}) for prompt in prompts]
+    assert found[8]["error"]["code"] == "invalid_line"
+    assert "no such model" in found[13]["error"]["message"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+def test_lines_that_are_asked_again_are_not_paid_for_twice_when_the_run_is_stopped(tmp_path: Path) -> None:
+    """Also the output is as it was until all of them are there."""
+    source, target = written(tmp_path / "in.jsonl", [f"topic {number}" for number in range(30)]), tmp_path / "out.jsonl"
+    faulty = [True]
+
+    def fault(body: Mapping[str, Any]) -> Fault | None:
+        return Fault.busy(500) if faulty[0] else None
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 10:
+            raise SystemExit(7)
+
+    with (
+        FakeVLLM(told, faults=fault, delay=0.002) as server,
+        sync.VLLMModel("fake", server.url, "k", max_retries=0) as model,
+    ):
+        system = sync.MultiCallSystem("m", model, max_concurrency=2)
+        assert system.run_file(source, target).failed == 30
+        faulty[0], before, asked = False, target.read_bytes(), len(server.completions())
+        with pytest.raises(SystemExit):
+            system.run_file(source, target, progress=stop)
+        assert target.read_bytes() == before
+        result = system.run_file(source, target)
+        assert (result.failed, result.retried) == (0, 30)
+        records = [record for record in server.completions()[asked:] if not record.body.get("continue_final_message")]
+        # Those in flight when it was stopped may have been sent again, where not a token of them had come.
+        assert 30 <= len(records) <= 34
+    assert [text_of(line) for line in read(target)] == [
+        told({"messages": [{"content": f"topic {n}"}]}) for n in range(30)
+    ]
+
+
+def test_a_retry_that_fails_earlier_does_not_replace_more_of_an_answer(tmp_path: Path) -> None:
+    source, target = written(tmp_path / "in.jsonl", ["one"]), tmp_path / "out.jsonl"
+    faults = [Fault.stall(4000), Fault.busy(500)]
+    with (
+        FakeVLLM(told, faults=faults) as server,
+        sync.VLLMModel("fake", server.url, "k", resume="never", idle_timeout=0.3, max_retries=0) as model,
+    ):
+        system = sync.MultiCallSystem("m", model)
+        system.run_file(source, target)
+        before = target.read_bytes()
+        assert read(target)[0]["error"]["partial"]
+        assert system.run_file(source, target).failed == 1
+        assert target.read_bytes() == before
+        assert system.run_file(source, target).failed == 0
+    assert read(target)[0]["text"] == told({"messages": [{"content": "one"}]})
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_line_with_a_wrong_model_is_an_error_in_its_place(tmp_path: Path, first: bool) -> None:
+    lines: list[Any] = ["one", "two", "three"]
+    lines.insert(0 if first else 2, {"prompt": "x", "model": "no such model"})
+    source, target = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    with FakeVLLM(told) as server, sync.VLLMModel("fake", server.url, "k") as model:
+        result = sync.MultiCallSystem("m", model, max_concurrency=1).run_file(source, target)
+    assert (result.lines, result.failed) == (4, 1)
+    assert read(target)[0 if first else 2]["error"]["code"] == "404"
+
+
+def test_a_wrong_model_of_all_lines_ends_the_run(tmp_path: Path) -> None:
+    """Although a line of its own model was answered."""
+    lines = [{"prompt": "x", "model": "fake"}, "one", "two"]
+    source, target = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
+    with (
+        FakeVLLM(told) as server,
+        sync.VLLMModel("no such model", server.url, "k") as model,
+        pytest.raises(ModelNotFoundError),
+    ):
+        sync.MultiCallSystem("m", model, max_concurrency=1).run_file(source, target)
+
+
+def test_two_batches_do_not_share_a_checkpoint(colour: Colour, tmp_path: Path) -> None:
+    source, kept = written(tmp_path / "in.jsonl", ["one"]), tmp_path / "kept"
+    refused: list[Exception] = []
+
+    def second(_: Progress) -> None:
+        system = sync.blocking(MultiCallSystem("other", ScriptedModel("x")))
+        try:
+            system.run_file(source, tmp_path / "b.jsonl", checkpoint=kept)
+        except CheckpointError as error:
+            refused.append(error)
+
+    async def body() -> None:
+        system = colour.make(MultiCallSystem("m", ScriptedModel("x")))
+        await system.run_file(source, tmp_path / "a.jsonl", checkpoint=kept, progress=second)
+        assert "is in use by another run" in str(refused[0])
+        # Afterwards it is free, and gone.
+        await system.run_file(source, tmp_path / "b.jsonl", checkpoint=kept)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl", "in.jsonl"]
+
+    colour.run(body)

@@ -48,7 +48,6 @@ PRIVATE_IMPORTS = {
 LONG_FILES = {
     "sync/_bridge.py",
     "sync/systems.py",
-    "systems/many/_batching.py",
     "systems/many/multi_call_system.py",
     "systems/reading/chain_of_agents.py",
     "systems/reading/long_text.py",

@@ -149,7 +149,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Answer a file of requests.
 
-        Also in the format of OpenAI's Batch API. If it is interrupted, the same command goes on where it was.
+        Also in the format of OpenAI's Batch API. If it is interrupted, or lines have failed, the same command continues and
+        asks those lines again. It exits with 3 as long as lines have an error.
         """
         from tframex import sync
 
@@ -166,6 +167,7 @@ def register(app: typer.Typer) -> None:
         else:
             terminal.write(f"{target}\n")
         earlier = f", {found.earlier} of them by an earlier run" if found.earlier else ""
+        earlier += f", {found.retried} that had failed asked again" if found.retried else ""
         terminal.remark(
             f"{found.lines} lines answered{earlier}, {found.failed} with an error, in {found.seconds:.1f} s"
         )

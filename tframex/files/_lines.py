@@ -109,13 +109,17 @@ class LineFile:
             os.replace(self._replacement, self.path.resolve())
         released(self._file)
 
+    def close(self) -> None:
+        """Close the file and let others have it."""
+        released(self._file)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        released(self._file)
+        self.close()
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -300,9 +300,17 @@ class MultiCallSystem(BaseSystem):
         output_path: str | Path,
         *,
         checkpoint: str | Path | None = None,
+        retry_failed: bool = True,
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> BatchResult:
         return _bridge.run(
-            lambda: self._async.run_file(input_path, output_path, checkpoint=checkpoint, progress=progress, **options)
+            lambda: self._async.run_file(
+                input_path,
+                output_path,
+                checkpoint=checkpoint,
+                retry_failed=retry_failed,
+                progress=progress,
+                **options,
+            )
         )

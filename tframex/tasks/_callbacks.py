@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -113,6 +114,10 @@ class Reports(Generic[T]):
         # The thread must not keep this object: one that is forgotten, with its run, ends the thread.
         arguments = (weakref.ref(self), self._queue, self._function, soon, self._ended)
         context = contextvars.copy_context()
+        # The thread runs no event loop, whatever the context says: that of trio would make tframex.sync take its loop for
+        # one of trio.
+        if (sniffio := sys.modules.get("sniffio")) is not None:
+            context.run(sniffio.current_async_library_cvar.set, None)
         threading.Thread(target=context.run, args=(_report, *arguments), name="tframex progress", daemon=True).start()
         self._finalizer = weakref.finalize(self, self._queue.put, None)
         self._finalizer.atexit = False

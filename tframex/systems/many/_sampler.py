@@ -22,7 +22,7 @@ from tframex.systems.executor import Executor
 from tframex.systems.many.samples import Sample, Samples
 from tframex.tasks import Limit
 
-__all__ = ["Sampler", "reason_of"]
+__all__ = ["Leftover", "Sampler", "reason_of"]
 
 log = get_logger("tframex.systems")
 
@@ -65,6 +65,7 @@ class Sampler:
         *,
         path: Path | None = None,
         partial: PartialAnswer | None = None,
+        recorder: Recorder | None = None,
     ) -> Sample:
         """Make call number `index`, and write its answer to `path` as it comes.
 
@@ -74,6 +75,7 @@ class Sampler:
             options: Options for the model.
             path: The file, or None.
             partial: What an earlier run has received of the answer.
+            recorder: Where the answer is written down, if there is no file.
 
         Raises:
             ConfigurationError: An option is wrong; it would be for every call.
@@ -86,7 +88,7 @@ class Sampler:
             options,
             partial,
             restart=path is None,
-            recorder=Recorder() if path is None else FileRecorder(path),
+            recorder=(recorder or Recorder()) if path is None else FileRecorder(path),
         )
         completion: Completion | None = None
         failure: Exception | None = None
@@ -174,6 +176,16 @@ class FileRecorder(Recorder):
         with self._opened:
             if isinstance(error, Exception):
                 self._file.fail(str(error))
+
+
+class Leftover(Recorder):
+    """Keeps what has arrived of a call that was cancelled in the middle."""
+
+    def __init__(self, calls: dict[int, RecordedCall]) -> None:
+        self._calls = calls
+
+    async def save(self, call: RecordedCall) -> None:
+        self._calls[int(call.step)] = call
 
 
 def reason_of(error: Exception) -> str:

@@ -29,13 +29,14 @@ class BatchResult:
     """What came of a batch.
 
     Attributes:
-        lines: Lines of the input that are answered now, in this run or an earlier one.
-        earlier: How many of them an earlier run had answered.
-        failed: How many of this run's lines have an error instead of an answer.
+        lines: Lines of the input that have a result now, of this run or an earlier one.
+        earlier: How many of them an earlier run had written, and this one has left as they were.
+        failed: How many of all lines have an error instead of an answer.
         usage: Tokens of this run.
         seconds: How long this run took.
         peak: The most calls that were in flight at once.
         refusals: How often the server refused a request because it had too many; each was sent again.
+        retried: How many lines had failed in an earlier run and were asked again.
     """
 
     lines: int
@@ -45,6 +46,7 @@ class BatchResult:
     seconds: float
     peak: int
     refusals: int
+    retried: int = 0
 
 
 @dataclass(frozen=True)

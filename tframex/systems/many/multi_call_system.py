@@ -14,6 +14,7 @@ from tframex.files import make_folder
 from tframex.model.base import BaseModel
 from tframex.systems._meter import ProgressMeter
 from tframex.systems.base import BaseSystem
+from tframex.systems.many._batch_files import BatchFiles
 from tframex.systems.many._batching import BatchRun
 from tframex.systems.many._judging import Judge, best, judged
 from tframex.systems.many._sampler import Sampler, reason_of
@@ -237,6 +238,7 @@ class MultiCallSystem(BaseSystem):
         output_path: str | Path,
         *,
         checkpoint: str | Path | None = None,
+        retry_failed: bool = True,
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> BatchResult:
@@ -247,15 +249,18 @@ class MultiCallSystem(BaseSystem):
         as those before them are; memory does not grow with the file. A line that cannot be answered gets an `error` in its
         place.
 
-        The same call again goes on where the last one stopped, however it stopped. Where the server itself is at fault
-        (gone for two minutes, the key refused), the run ends with that error, and can be continued as well.
+        The same call again continues where the last one stopped, however it stopped, and asks the failed lines again.
+        Where the server itself is at fault (gone for two minutes, the key refused), the run ends with that error, and can
+        be continued as well.
 
         Args:
             input_path: The requests.
             output_path: The results. Those that are there already are kept; they must be of the same requests, model and
                 options.
             checkpoint: Where unfinished answers are kept until their line is written; `OUTPUT.checkpoint` by default.
-                It is deleted at the end.
+                It is deleted at the end. Each batch needs its own.
+            retry_failed: Ask lines again that failed in an earlier run, where the failure was not the line's own: the
+                connection, a timeout, 429, 5xx. When all of them have a result, the output is replaced as one file.
             progress: Called after each line, and twice a second.
             **options: Options for all lines; those of a line go before them.
 
@@ -265,7 +270,8 @@ class MultiCallSystem(BaseSystem):
             CheckpointError: The output, or the checkpoint, belongs to another batch.
             ModelError: The server is gone or refuses everything.
         """
-        batch = BatchRun(self.model, Path(input_path), Path(output_path), checkpoint, options)
+        files = BatchFiles(Path(input_path), Path(output_path), checkpoint)
+        batch = BatchRun(self.model, files, options, retry_failed=retry_failed)
         return await batch.run(self._metered, progress)
 
     @property
