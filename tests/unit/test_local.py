@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import socket
 import sys
 from pathlib import Path
@@ -136,3 +137,13 @@ def test_a_local_model_takes_the_server_s_arguments_apart_from_its_own() -> None
     anyio.run(model.close_client)
     with pytest.raises(ConfigurationError, match="slots"):
         sync.VLLMModel.local(server={"slots": 0})
+
+
+def test_a_pickled_server_is_one_that_has_not_been_started() -> None:
+    model = VLLMModel.local(server={"slots": 1})
+    copied = pickle.loads(pickle.dumps(model))  # noqa: S301 - our own bytes
+    assert repr(copied) == repr(model)
+    server = pickle.loads(pickle.dumps(LocalServer(slots=3, port=4711)))  # noqa: S301 - our own bytes
+    server.stop()
+    with pytest.raises(LocalServerError, match="not running"):
+        _ = server.url

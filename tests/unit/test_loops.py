@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
+import pickle
 import socket
 import subprocess
 import sys
 import threading
 import warnings
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import anyio
+import httpx2
+import openai
 import pytest
 import trio
 
 from tests.conftest import ROOT, USER
+from tframex import sync
+from tframex.agents import BasicAgent
 from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.model import VLLMModel
+from tframex.systems import MultiCallSystem
 from tframex.testing import FakeVLLM
 
 
@@ -140,3 +149,38 @@ def test_a_fake_server_says_that_its_port_is_in_use() -> None:
         server.start()
     with server:
         assert server.url.endswith(f":{port}/v1")
+
+
+def through_pickle(thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("copied", [through_pickle, copy.deepcopy])
+def test_what_has_been_used_can_be_pickled_and_copied_and_its_copy_opens_connections_of_its_own(
+    copied: Callable[[Any], Any],
+) -> None:
+    """Also in the middle of an answer."""
+
+    async def body(model: VLLMModel) -> list[str]:
+        async with model:
+            pieces = model.call_stream(USER)
+            first = await pieces.__anext__()
+            twin, system, agent = copied(model), copied(MultiCallSystem("m", model)), copied(BasicAgent("a", model))
+            texts = [(await twin.call(USER)).text, (await system.sample("x", 1))[0].text, await agent.run("x")]
+            await twin.close_client()
+            return [*texts, first + "".join([piece async for piece in pieces])]
+
+    with FakeVLLM(delay=0.001) as server:
+        assert len(set(asyncio.run(body(VLLMModel("fake", server.url, "k", max_concurrency=2))))) == 1
+        with sync.VLLMModel("fake", server.url, "k") as model:
+            agent = sync.BasicAgent("a", model)
+            assert copied(agent).run("x") == agent.run("x")
+
+
+def test_a_model_on_a_client_of_yours_says_why_it_cannot_be_pickled() -> None:
+    client = openai.AsyncOpenAI(api_key="sk-secret", base_url="http://127.0.0.1:9/v1")
+    models = (VLLMModel.from_client(client, "m"), VLLMModel("m", "http://x", "k", http_client=httpx2.AsyncClient()))
+    for model in models:
+        with pytest.raises(ConfigurationError, match="cannot be pickled.*in the process that uses it") as caught:
+            pickle.dumps(sync.BasicAgent("a", sync.blocking(model)))
+        assert "sk-secret" not in str(caught.value)

@@ -250,6 +250,13 @@ class LocalServer:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self.stop)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts a server of its own.
+        return {**vars(self), "_lock": None, "_process": None, "_log": None, "_report": {}, "_pid": 0}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
+
     def __repr__(self) -> str:
         where = self._report.get("url", "not running")
         return f"LocalServer({self.model_name!r}, {where})"

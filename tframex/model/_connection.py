@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
-from tframex.errors import WrongLoopError
+from tframex.errors import ConfigurationError, WrongLoopError
 from tframex.exchange import Endpoint
 from tframex.tasks import LoopBound
 
@@ -98,6 +98,14 @@ class Connector:
                 model_id=self._model_id,
             )
         return connection
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.official is not None or self._http_client is not None:
+            raise ConfigurationError(
+                f"model {self._model_id!r} cannot be pickled or copied deeply: it uses a client of yours, whose "
+                "connections belong to this process. Make the model in the process that uses it."
+            )
+        return dict(vars(self))
 
     async def aclose(self) -> None:
         """Close the connection, and stop the local server."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tframex._address import check_api_key, display_url, normalize_url
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     import httpx2
     import openai
     from typing_extensions import Self
+
+    from tframex.local import LocalServer
 
 __all__ = ["VLLMModel"]
 
@@ -198,13 +201,14 @@ class VLLMModel(ExchangeModel):
         model._connector.server = local
         model.context_window = model.context_window or local.context_window
 
-        def moved() -> None:
-            model._knowledge.forget()
-            if "context_window" not in settings:
-                model.context_window = local.context_window
-
-        model._connector.moved = moved
+        # No closure: the model can be pickled.
+        model._connector.moved = partial(model._moved, local, "context_window" not in settings)
         return model
+
+    def _moved(self, local: LocalServer, window_follows: bool) -> None:
+        self._knowledge.forget()
+        if window_follows:
+            self.context_window = local.context_window
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_id!r}, {display_url(self.api_url)!r})"

@@ -139,6 +139,10 @@ class _Queue:
         """The tasks that hold places for one of many calls, and how many."""
         self._pid = os.getpid()
 
+    def __reduce__(self) -> tuple[type[_Queue], tuple[()]]:
+        # Those in flight and those that wait are in this process.
+        return _Queue, ()
+
     def admit(self, limit: float, maximum: float) -> None:
         """Give the free places away: to whoever came first of those that may have one."""
         while True:

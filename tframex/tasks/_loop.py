@@ -63,6 +63,10 @@ class LoopBound(Generic[T]):
             self._held = None
             await held.finish()
 
+    def __getstate__(self) -> dict[str, Any]:
+        # In another process, and in a deep copy, it is made again.
+        return {**vars(self), "_held": None, "_finalizer": None}
+
 
 class _Held(Generic[T]):
     """A resource, its loop, and the generator that closes it."""
