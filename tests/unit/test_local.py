@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pickle
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,24 @@ def test_each_way_to_die_has_its_message(
     monkeypatch.setattr(server, "_CHILD", tmp_path / "child.py")
     with pytest.raises(LocalServerError, match=complaint):
         LocalServer(start_timeout=0.5 if "sleep" in code else 30).start()
+
+
+def test_a_child_that_dies_before_it_has_read_its_settings_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They cannot be written when the pipe is closed either."""
+
+    def start_and_wait(*arguments: Any, **settings: Any) -> Any:
+        process = start(*arguments, **settings)
+        process.wait()
+        return process
+
+    start = subprocess.Popen
+    (tmp_path / "child.py").write_text("raise SystemExit(3)")
+    monkeypatch.setattr(server, "_CHILD", tmp_path / "child.py")
+    monkeypatch.setattr(subprocess, "Popen", start_and_wait)
+    with pytest.raises(LocalServerError, match="exit code 3"):
+        LocalServer().start()
 
 
 def test_a_server_that_is_not_running_has_no_url() -> None:

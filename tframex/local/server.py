@@ -228,7 +228,9 @@ class LocalServer:
         assert self._process is not None
         for stream in (self._process.stdin, self._process.stdout, self._log):
             if stream is not None:
-                stream.close()
+                # Of settings that a dead child has not read; it is closed all the same.
+                with suppress(BrokenPipeError):
+                    stream.close()
         self._process, self._log, self._report = None, None, {}
 
     def __enter__(self) -> Self:
