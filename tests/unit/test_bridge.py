@@ -269,6 +269,84 @@ def test_a_forked_child_has_a_bridge_of_its_own() -> None:
         assert server.connections == 3
 
 
+FORKED_IN_A_STREAM = """
+import os, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, which is what is tested
+from tframex.errors import WrongLoopError
+from tframex.sync import VLLMModel
+model = VLLMModel("fake", sys.argv[1], "k")
+question = [{"role": "user", "content": "x"}]
+pieces = model.call_stream(question)
+text = next(pieces)
+child = os.fork()
+if child == 0:
+    for _ in range(2000):
+        try:
+            next(pieces)
+        except WrongLoopError as exc:
+            print("child", "forked" in str(exc), model.call(question).finish_reason, flush=True)
+            break
+    os._exit(0)
+os.waitpid(child, 0)
+print("parent", text + "".join(pieces) == model.call(question).text)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_an_iterator_of_the_parent_says_so_in_a_forked_child() -> None:
+    """Its items arrive in the parent: waiting for them would last forever."""
+    with FakeVLLM(delay=0.01) as server:
+        out, err = output(script(FORKED_IN_A_STREAM, server.url))
+        assert (out.splitlines(), err) == (["child True stop", "parent True"], "")
+
+
+LATE = """
+import atexit, sys, threading
+from tframex.sync import VLLMModel
+question = [{"role": "user", "content": "x"}]
+model = VLLMModel("fake", sys.argv[1], "k")
+def use():
+    text = model.call(question).text
+    print("".join(model.call_stream(question)) == text, flush=True)
+    model.close_client()
+def use_from_a_thread():
+    threading.main_thread().join()
+    use()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "atexit.register(use)\nmodel.call(question)",
+        "model.call(question)\natexit.register(use)",
+        "model.call(question)\nthreading.Thread(target=use_from_a_thread).start()",
+    ],
+    ids=["after the loop thread has ended", "before that", "from a thread that outlives the main one"],
+)
+def test_calls_and_streams_work_while_the_interpreter_is_shutting_down(moment: str) -> None:
+    with FakeVLLM() as server:
+        out, err = output(script(LATE + moment, server.url))
+        assert (out.strip(), err) == ("True", "")
+
+
+def test_no_bridge_of_many_ends_late_or_leaves_its_loop_open() -> None:
+    for _ in range(200):
+        bridge = _bridge._Bridge()
+        assert bridge.run(lambda: asyncio.sleep(0, "done")) == "done"
+        bridge.stop()
+        assert bridge.loop.is_closed()
+
+
+def test_a_sync_call_from_a_worker_thread_that_serves_a_sync_call_works() -> None:
+    agent = BasicAgent("a", blocking(ScriptedModel("hi")))
+
+    async def ask() -> str:
+        return await asyncio.to_thread(lambda: agent.run("hello") + "".join(agent.stream("hello")))
+
+    assert _bridge.run(ask) == "hihi"
+
+
 UNCLOSED = """
 import sys
 from tframex.sync import VLLMModel

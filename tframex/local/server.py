@@ -18,6 +18,7 @@ import anyio.to_thread
 
 from tframex._checks import check_count
 from tframex.errors import ConfigurationError, LocalServerError
+from tframex.local._failure import exit_note, first_line, start_failure
 from tframex.local._model_file import DEFAULT_NAME, check_cpu, check_package, default_model_path, model_file
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["LocalServer"]
 
 _CHILD = Path(__file__).with_name("_child.py")
-_ILLEGAL_INSTRUCTION = (-4, 0xC000001D, -0x3FFFFFE3)
 
 
 class LocalServer:
@@ -178,38 +178,16 @@ class LocalServer:
         assert self._process is not None
         # Its last words come with its end.
         code = self._process.wait(10)
-        log, said = self._log_lines(), str(self._report.get("error", ""))
-        port = self._config["port"]
-        if "couldn't bind" in log:
-            return LocalServerError(f"port {port} is in use; give another one, or port=0 for a free one")
-        if code in _ILLEGAL_INSTRUCTION:
-            return LocalServerError(
-                "this processor is too old for the packaged llama.cpp (illegal instruction). Use a remote endpoint, or "
-                "build xllamacpp from source: pip install --no-binary xllamacpp xllamacpp"
-            )
-        if "ImportError" in said:
-            return LocalServerError(
-                f"llama.cpp cannot be loaded ({said}). It needs the OpenMP runtime; on Debian and Ubuntu: "
-                "apt-get install libgomp1"
-            )
-        if "insufficient memory" in log or "kv cache" in log or "bad_alloc" in log:
-            return LocalServerError(
-                f"not enough memory for {self._config['slots']} slots of {self._config['context_window']} tokens; lower "
-                "context_window or slots"
-            )
-        if "error loading model" in log or "gguf_init" in log:
-            return LocalServerError(f"the model file is damaged or not supported: {_first(log)}")
-        return LocalServerError(f"the local server could not be started{self._exit(said)}")
+        return start_failure(code, self._log_lines(), str(self._report.get("error", "")), self._config)
 
     def _running(self) -> dict[str, Any]:
         if self._process is None or not self._report:
             raise LocalServerError("the local server is not running; use it inside `with LocalServer() as server:`")
         return self._report
 
-    def _exit(self, said: str = "") -> str:
+    def _exit(self) -> str:
         assert self._process is not None
-        reason = _first(self._log_lines()) or said
-        return f" (exit code {self._process.poll()}{f': {reason}' if reason else ''})"
+        return exit_note(self._process.poll(), first_line(self._log_lines()))
 
     def _log_lines(self) -> str:
         assert self._log is not None
@@ -262,8 +240,3 @@ class LocalServer:
     def __repr__(self) -> str:
         where = self._report.get("url", "not running")
         return f"LocalServer({self.model_name!r}, {where})"
-
-
-def _first(log: str) -> str:
-    """The first error line: llama.cpp names the cause first and then all that follows from it."""
-    return next((line.strip() for line in log.splitlines() if line.strip()), "")

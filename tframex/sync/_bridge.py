@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -46,10 +46,16 @@ def iterate(function: Callable[[], AsyncIterator[T]]) -> Generator[T, None, None
     """Iterate over `function()`, which runs on the loop thread; closing the generator cancels it."""
     bridge = _bridge()
     bridge.refuse_own_thread()
+    if bridge.over:
+        yield from _iterate_here(function)
+        return
     pump = _Pump(function)
     task = bridge.start(pump.run)
+    # It may end without a word to the pump.
+    task.add_done_callback(pump.stopped)
     try:
         while True:
+            bridge.refuse_fork()
             items, end = pump.get()
             yield from items
             if end is not None:
@@ -60,6 +66,51 @@ def iterate(function: Callable[[], AsyncIterator[T]]) -> Generator[T, None, None
     finally:
         # Also after an early `break`: wait until the connection is closed, so that the server has stopped.
         bridge.cancel(task)
+
+
+def _run_here(function: Callable[[], Awaitable[T]]) -> T:
+    """Await on an event loop of this thread: the interpreter is going down, and the loop thread has ended."""
+
+    async def work() -> T:
+        return await function()
+
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(_Executor())
+    try:
+        return loop.run_until_complete(work())
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _iterate_here(function: Callable[[], AsyncIterator[T]]) -> Generator[T, None, None]:
+    """All items, then the error, if there was one."""
+    items: list[T] = []
+
+    async def collect() -> None:
+        async with Closing(function()) as iterator:
+            async for item in iterator:
+                items.append(item)
+
+    try:
+        _run_here(collect)
+    finally:
+        yield from items
+
+
+class _Executor(ThreadPoolExecutor):
+    """Threads for what blocks, such as a name that is looked up; without them when the interpreter is going down."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        try:
+            return super().submit(function, *args, **kwargs)
+        except RuntimeError:
+            future: Future[Any] = Future()
+            try:
+                future.set_result(function(*args, **kwargs))
+            except BaseException as exc:
+                future.set_exception(exc)
+            return future
 
 
 class _End:
@@ -116,6 +167,11 @@ class _Pump(Generic[T]):
             items, self._items = self._items, []
             self._queue.put((items, end))
 
+    def stopped(self, work: Future[None]) -> None:
+        error = work.exception()
+        if error is not None:
+            self._queue.put(([], _End(error)))
+
     def get(self) -> tuple[list[T], _End | None]:
         while True:
             try:
@@ -132,7 +188,13 @@ class _Pump(Generic[T]):
 class _Bridge:
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.loop.set_default_executor(_Executor())
+        self.over = False
+        """Whether the loop takes no more work."""
+        self._pid = os.getpid()
         self._stopped = False
+        self._works: set[_Work[Any]] = set()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._main, name="tframex", daemon=True)
         self._thread.start()
 
@@ -142,6 +204,16 @@ class _Bridge:
             # asyncio lets SystemExit and KeyboardInterrupt of any task end the loop as well as that task.
             with suppress(SystemExit, KeyboardInterrupt):
                 self.loop.run_forever()
+        for work in list(self._works):
+            # Whoever waits for it would wait forever.
+            work.abandon()
+
+    def refuse_fork(self) -> None:
+        if self._pid != os.getpid():
+            raise WrongLoopError(
+                "this iterator was begun in the process that this one was forked from, and its items arrive there. "
+                "Begin a new one in this process."
+            )
 
     def refuse_own_thread(self) -> None:
         if threading.current_thread() is self._thread:
@@ -156,9 +228,9 @@ class _Bridge:
         async def work() -> T:
             return await function()
 
-        if self.loop.is_closed():
-            # The interpreter is going down, and somebody's exit handler closes what it has.
-            return asyncio.run(work())
+        if self.over:
+            # The interpreter is going down, and an exit handler calls or closes a model.
+            return _run_here(function)
         future = self.start(work)
         try:
             return _wait(future)
@@ -170,12 +242,18 @@ class _Bridge:
     def start(self, function: Callable[[], Coroutine[Any, Any, T]]) -> _Work[T]:
         """Make a task of a coroutine function, in the caller's context."""
         work = _Work(self.loop, function, contextvars.copy_context())
-        self.loop.call_soon_threadsafe(work.begin)
+        with self._lock:
+            if self.over:
+                work.abandon()
+            else:
+                self._works.add(work)
+                work.add_done_callback(self._works.discard)
+                self.loop.call_soon_threadsafe(work.begin)
         return work
 
     def cancel(self, work: _Work[Any]) -> None:
         """Cancel a task and wait until it has ended."""
-        if work.ended.is_set():
+        if work.ended.is_set() or self._pid != os.getpid():
             return
         try:
             self.loop.call_soon_threadsafe(work.cancel_task)
@@ -186,8 +264,10 @@ class _Bridge:
 
     def stop(self) -> None:
         """Cancel what runs, close what is open, and end the thread."""
-        if self.loop.is_closed():
-            return
+        with self._lock:
+            if self.over:
+                return
+            self.over = True
 
         async def wind_up() -> None:
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
@@ -227,6 +307,17 @@ class _Work(Future[T]):
     def begin(self) -> None:
         self._task = self._context.run(self._loop.create_task, self._main())
         self._task.add_done_callback(self._finish)
+
+    def abandon(self) -> None:
+        """End it for those who wait: the loop has ended."""
+        if not self.done():
+            self.set_exception(
+                WrongLoopError(
+                    "the interpreter is shutting down, and the background thread of tframex.sync has ended before this "
+                    "call. Wait for the threads that make calls before the program ends: do not make them daemons."
+                )
+            )
+        self.ended.set()
 
     def cancel_task(self) -> None:
         if self._task is not None:
