@@ -121,3 +121,16 @@ def test_whoever_leaves_early_is_told_apart_from_a_failure() -> None:
     with FakeVLLM(TEXT, faults=[Fault.busy(401)]) as server, pytest.raises(ModelError):
         anyio.run(emitted, server, notes)
     assert notes.told[-1] == ("ended", "AuthenticationError")
+
+
+def test_a_closed_drop_in_stream_was_left_not_complete() -> None:
+    import tframex
+
+    with FakeVLLM(TEXT, delay=0.01) as server, tframex.OpenAI(base_url=server.url, api_key="k") as client:
+        messages: Any = USER
+        stream: Any = client.chat.completions.create(model="fake", messages=messages, stream=True)
+        next(stream)
+        notes = Notes()
+        stream._exchange.observe(notes)
+        stream.close()
+    assert notes.told == [("ended", "GeneratorExit")]

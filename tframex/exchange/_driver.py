@@ -118,7 +118,7 @@ async def drive(
         exchange.observer.ended(exc)
         raise
     else:
-        exchange.observer.ended(None)
+        exchange.observer.ended(GeneratorExit() if exchange.closed else None)
     finally:
         clock.close()
 

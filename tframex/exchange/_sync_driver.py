@@ -100,7 +100,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
         exchange.observer.ended(exc)
         raise
     else:
-        exchange.observer.ended(None)
+        exchange.observer.ended(GeneratorExit() if exchange.closed else None)
 
 
 def _edge(exchange: Exchange, client: openai.OpenAI, model_id: str) -> ErrorEdge:
