@@ -10,8 +10,10 @@ VOCABULARY := dashscope==2.0.2
 VLLM_HOME ?= $(HOME)/.cache/tframex/vllm
 # What `make bench` measures beside us, in an environment of its own.
 PEERS := .venv/peers/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
+# openai-python's own tests run in an environment of their own too.
+OFFICIAL := .venv/openai/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 
-.PHONY: demo test test-pythons test-vllm bench-peers lint format docs bench soak serve-docs clean
+.PHONY: demo test test-openai test-pythons test-vllm bench-peers lint format docs bench soak serve-docs clean
 
 demo: .venv/demo
 	$(RUN) examples/example.py --example 3
@@ -26,6 +28,9 @@ test-pythons:
 test-vllm: .venv/dev
 	$(RUN) -m tests.vllm.server install "$(VLLM_HOME)"
 	TFRAMEX_VLLM_HOME="$(VLLM_HOME)" $(RUN) -m pytest tests/vllm --durations=10
+
+test-openai: .venv/openai/done
+	$(OFFICIAL) -m tests.openai .venv/openai/sdist
 
 lint: .venv/dev
 	$(RUN) -m ruff format --check .
@@ -77,4 +82,11 @@ clean:
 .venv/peers/done: .venv/pip
 	$(RUN) -m venv .venv/peers
 	$(PEERS) -m pip install --quiet -e . semchunk semantic-text-splitter chonkie langchain-text-splitters
+	@touch $@
+
+.venv/openai/done: .venv/pip pyproject.toml tests/openai/requirements.txt
+	$(RUN) -m venv .venv/openai
+	$(OFFICIAL) -m pip install --quiet -e . -r tests/openai/requirements.txt
+	$(OFFICIAL) -m pip download --quiet --no-deps --no-build-isolation --no-binary :all: --dest .venv/openai/sdist \
+		$$(sed -n 's/^openai[^=]*/openai/p' tests/openai/requirements.txt)
 	@touch $@

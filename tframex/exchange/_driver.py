@@ -27,7 +27,8 @@ __all__ = ["Clocks", "drive", "is_plain"]
 
 # What may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
 _EPILOGUE = 5.0
-_DRAIN = 1.0
+_DRAIN = 0.1  # the official client waits as long
+_LEFT = 1.0
 _PROBE = 3.0
 
 
@@ -176,7 +177,7 @@ class _Body:
             await self._response.aclose()
             # The layers below read each other through generators that nobody closes. ResponseReader on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
-            with anyio.move_on_after(_DRAIN), suppress(Exception):
+            with anyio.move_on_after(_LEFT), suppress(Exception):
                 async for _left in self._body:
                     pass
 
