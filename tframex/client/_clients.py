@@ -12,7 +12,7 @@ from openai import DEFAULT_MAX_RETRIES, not_given
 
 from tframex._types import ResumeMode
 from tframex.client._shared import NOTHING, Shared, checked, given
-from tframex.client._streams import AsyncChatStream, ChatStream
+from tframex.client._streams import AsyncChatStream, ChatStream, clean
 from tframex.exchange.transport import KEEPALIVE_EXPIRY, LoopTransport
 
 if TYPE_CHECKING:
@@ -81,7 +81,12 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         """Send a request; a streamed chat completion gets a stream of ours."""
         if stream and options.url == "/chat/completions":
             stream_cls = AsyncChatStream
-        return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
+        try:
+            return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
+        except Exception as exc:
+            clean(self, options, exc)
+            del options  # Reports with local variables would show its headers.
+            raise
 
     def copy(
         self,
@@ -165,7 +170,12 @@ class OpenAI(openai.OpenAI):
         """Send a request; a streamed chat completion gets a stream of ours."""
         if stream and options.url == "/chat/completions":
             stream_cls = ChatStream
-        return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
+        try:
+            return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
+        except Exception as exc:
+            clean(self, options, exc)
+            del options  # Reports with local variables would show its headers.
+            raise
 
     def copy(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import openai
 from openai import AsyncStream, Stream
@@ -12,10 +12,12 @@ from openai.types.chat import ChatCompletionChunk
 from tframex.client._chunks import ChunkMaker
 from tframex.client._shared import Shared
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, StreamInterruptedError, TFrameXError
-from tframex.exchange import ChatRequest, Clocks, Endpoint, Exchange, drive, drive_sync, hang_up
+from tframex.exchange import ChatRequest, Clocks, Endpoint, ErrorEdge, Exchange, drive, drive_sync, hang_up
 from tframex.tasks import Closing
 
-__all__ = ["APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncChatStream", "ChatStream"]
+__all__ = ["APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncChatStream", "ChatStream", "clean"]
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class APIStreamInterruptedError(openai.APIConnectionError, StreamInterruptedError):
@@ -62,7 +64,7 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
                     if exchange.closed:
                         return
         except ModelError as error:
-            raise _official(error, self.response.request) from _reason(error)
+            raise clean(client, self._options, _official(error, self.response.request)) from _reason(error)
 
     def __aiter__(self) -> AsyncIterator[ChatCompletionChunk]:
         return self._iterator
@@ -102,7 +104,7 @@ class ChatStream(Stream[ChatCompletionChunk]):
                 if exchange.closed:
                     return
         except ModelError as error:
-            raise _official(error, self.response.request) from _reason(error)
+            raise clean(client, self._options, _official(error, self.response.request)) from _reason(error)
         finally:
             batches.close()
 
@@ -149,6 +151,12 @@ def _exchange(client: Any, options: Any) -> tuple[Exchange, str]:
         asks_for_ids=False,
     )
     return exchange, model
+
+
+def clean(client: Any, options: Any, error: _Error) -> _Error:
+    """An exception that leaves a client, without the keys and passwords of that client and of the request."""
+    headers = options.headers if isinstance(options.headers, Mapping) else {}
+    return ErrorEdge.of(client, "").knowing({"extra_headers": headers, "extra_query": options.params}).clean(error)
 
 
 def _given(value: object) -> bool:

@@ -24,7 +24,7 @@ from tframex.exchange._retry import (
     seconds_to_wait,
     wait_retry_after,
 )
-from tframex.exchange._secrets import Secrets
+from tframex.exchange._secrets import Secrets, hide_headers
 from tframex.exchange._sendable import check_headers, not_json
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import EventTooLargeError, SSEDecoder
@@ -78,6 +78,7 @@ __all__ = [
     "entry_of",
     "error_from_body",
     "hang_up",
+    "hide_headers",
     "interrupted",
     "is_overload",
     "is_plain",

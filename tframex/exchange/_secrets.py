@@ -12,13 +12,26 @@ from urllib.parse import unquote, urlsplit
 
 from tframex.exchange._chain import links
 
-__all__ = ["Secrets"]
+__all__ = ["Secrets", "hide_headers"]
 
 # A shorter one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
 _LEAST = 8
 # Headers and parameters whose values are secret.
 _SECRET = re.compile(r"auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
 _SHOWN = "***"
+
+
+class _Hidden(dict[str, Any]):
+    """Headers whose `repr` shows their names alone: reports show the local variables of every frame."""
+
+    def __repr__(self) -> str:
+        return repr(dict.fromkeys(self, _SHOWN))
+
+
+def hide_headers(options: dict[str, Any]) -> None:
+    """Replace the `extra_headers` among the options of a call by the same, of which no report shows the values."""
+    if isinstance(headers := options.get("extra_headers"), Mapping):
+        options["extra_headers"] = _Hidden(headers)
 
 
 class Secrets:

@@ -10,7 +10,7 @@ from tframex._types import Messages
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished
-from tframex.exchange import ChatRequest, Exchange, RetryBudget
+from tframex.exchange import ChatRequest, Exchange, RetryBudget, hide_headers
 from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connector
 from tframex.model._identity import shaping
@@ -229,6 +229,7 @@ class ExchangeModel(BaseModel):
 
     def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> ModelCall:
         check_messages(messages)
+        hide_headers(options)
         options = dict(options)
         settings = self._settings.override(options)
         model = options.pop("model", self.model_id)
