@@ -60,6 +60,27 @@ def test_what_belonged_to_an_ended_loop_is_forgotten() -> None:
         assert sum(loop() is not None for loop in loops) <= 1
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_model_that_is_forgotten_while_its_loop_runs_closes_its_connections(backend: str) -> None:
+    """Else a service that makes a model for each request keeps a socket for each until it ends."""
+
+    async def body() -> None:
+        for _ in range(5):
+            await VLLMModel("fake", server.url, "k").call(USER, max_tokens=2)
+            gc.collect()
+        while server.open_connections:  # noqa: ASYNC110 - no event says when a socket has been closed
+            await anyio.sleep(0.01)
+
+    async def bounded() -> None:
+        with anyio.fail_after(20):
+            await body()
+
+    with FakeVLLM() as server, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        anyio.run(bounded, backend=backend)
+        assert server.connections == 5
+
+
 LEFT_OPEN = """
 import asyncio, gc, sys
 from tframex.model import VLLMModel

@@ -118,10 +118,22 @@ class _Held(Generic[T]):
         return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
 
     def let_go(self) -> None:
-        """Close it soon: its owner is gone. On trio it stays open until the loop ends."""
-        loop = self.token.native_token
-        if not self.gone() and isinstance(loop, asyncio.AbstractEventLoop):
+        """Close it soon: its owner is gone."""
+        loop: Any = self.token.native_token
+        if self.gone():
+            return
+        if isinstance(loop, asyncio.AbstractEventLoop):
             loop.call_soon_threadsafe(self._close_soon, loop)
+        else:
+            import trio
+
+            with suppress(trio.RunFinishedError):
+                loop.run_sync_soon(trio.lowlevel.spawn_system_task, self._finish_quietly)
+
+    async def _finish_quietly(self) -> None:
+        # An error of a system task would end trio itself.
+        with suppress(Exception):
+            await self.finish()
 
     def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
         # Not through the keeper alone: the loop may be ending, and close it at the same moment.
