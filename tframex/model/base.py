@@ -212,21 +212,6 @@ class BaseModel(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot continue a partial answer")
 
-    # Old names, until the systems use the new ones.
-
-    @property
-    def _shared_limit(self) -> AdaptiveLimit:
-        return self.limit
-
-    def _note_window(self, window: int) -> None:
-        self.note_window(window)
-
-    async def _continues(self, options: dict[str, Any]) -> bool:
-        return await self.continues(options)
-
-    async def _count_tokens(self, what: str | Messages) -> int | None:
-        return await self.count_tokens(what)
-
     async def close_client(self) -> None:  # noqa: B027 - most models hold nothing
         """Release what the model holds, such as connections. It can be used again afterwards."""
 

@@ -156,9 +156,6 @@ class EndpointCounter:
         self._ratios.clear()
         self._ratios.extend(state)
 
-    # Old names, until the systems use the new ones.
-    _state, _restore = state, restore
-
     def _estimator(self) -> TokenCounter:
         if self._base is None:
             self._base = default_counter()
