@@ -46,7 +46,6 @@ PRIVATE_IMPORTS = {
     "model/_official.py: tframex.client._clients.OpenAI",
 }
 LONG_FILES = {
-    "sync/_bridge.py",
     "sync/systems.py",
     "systems/many/multi_call_system.py",
     "systems/reading/chain_of_agents.py",
