@@ -8,7 +8,7 @@ import inspect
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -322,6 +322,27 @@ class Both:
                     await stream.close()
         return chunks
 
+    def leave(self, http_client: Any) -> None:
+        """Drop a stream after its first chunk, as garbage collection does: without `close()`."""
+
+        async def body() -> None:
+            async with tframex.AsyncOpenAI(base_url="http://h", api_key="k", http_client=http_client) as client:
+                stream = await client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+                async for _ in stream:
+                    break
+                iterator: Any = stream._iterator
+                await iterator.aclose()
+
+        if self._backend != "sync":
+            return anyio.run(body, backend=self._backend)
+        with tframex.OpenAI(base_url="http://h", api_key="k", http_client=http_client) as client:
+            stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            for _ in stream:
+                break
+            iterator: Any = stream._iterator
+            iterator.close()
+        return None
+
 
 @pytest.fixture(params=["asyncio", "trio", "sync"])
 def both(request: pytest.FixtureRequest) -> Both:
@@ -405,6 +426,45 @@ def test_a_stream_that_is_closed_before_it_resumes_sends_nothing_more(both: Both
         chunks = both.stream(server.url, until=lambda chunks: len(chunks) == 3)
         assert len(chunks) == 3
         assert len(server.completions()) == 1
+
+
+class Unclosable(httpx2.SyncByteStream, httpx2.AsyncByteStream):
+    """A body that begins and cannot be closed."""
+
+    begun = (
+        b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"fake","choices":[{"index":0,"delta":'
+        b'{"content":"Hi"}}],"prompt_token_ids":null}\n\n'
+    )
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.begun
+        yield self.begun
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.begun
+        yield self.begun
+
+    def close(self) -> None:
+        raise httpx2.CloseError("lost")
+
+    async def aclose(self) -> None:
+        raise httpx2.CloseError("lost")
+
+
+def test_a_connection_that_fails_while_it_is_closed_is_no_break(both: Both) -> None:
+    """The reader has left: nothing must be sent for it any more."""
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(200, stream=Unclosable(), headers={"content-type": "text/event-stream"})
+
+    requests: list[httpx2.Request] = []
+    transport = httpx2.MockTransport(handle)
+    http_client = (
+        httpx2.Client(transport=transport) if both._backend == "sync" else httpx2.AsyncClient(transport=transport)
+    )
+    both.leave(http_client)
+    assert len(requests) == 1
 
 
 def test_closing_from_another_task_ends_the_wait_of_a_reader_that_has_resumed(both: Both) -> None:

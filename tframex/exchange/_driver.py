@@ -173,8 +173,10 @@ class _Body:
             return
         # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
         # also, and above all, when this task has been cancelled.
-        with anyio.CancelScope(shield=True):
-            await self._response.aclose()
+        # A failure to close must not take the place of what ends this: it would pass for a break, and be mended.
+        with suppress(Exception), anyio.CancelScope(shield=True):
+            with suppress(Exception):
+                await self._response.aclose()
             # The layers below read each other through generators that nobody closes. ResponseReader on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
             with anyio.move_on_after(_LEFT), suppress(Exception):

@@ -86,7 +86,9 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                     if reading.done:
                         _drain(response, body)
                 finally:
-                    response.close()
+                    # A failure to close must not take the place of what ends this: it would pass for a break.
+                    with suppress(Exception):
+                        response.close()
             except Exception as exc:
                 error = _edge(exchange, client, model_id).translate(exc)
             step = exchange.ended(error)
