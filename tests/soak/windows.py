@@ -14,7 +14,7 @@ from typing import Any, Literal
 from tframex.model import VLLMModel
 from tframex.systems import ChainOfAgents, LongTextResult, MapReduceSystem
 from tframex.testing import FakeVLLM
-from tframex.testing._engine import split_words
+from tframex.testing._vocabulary import split_words
 
 __all__ = ["Figures", "soak"]
 

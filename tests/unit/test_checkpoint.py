@@ -22,7 +22,7 @@ from tframex.files import Journal, Row, content_key
 from tframex.model import VLLMModel
 from tframex.systems import ChainOfAgents, MapReduceSystem
 from tframex.testing import FakeVLLM, Fault, ScriptedModel
-from tframex.testing._engine import split_words
+from tframex.testing._vocabulary import split_words
 
 TEXT = "\n\n".join(f"Keeper number {number} was called Name{number}. He wrote down every ship." for number in range(60))
 

@@ -50,8 +50,6 @@ LONG_FILES = {
     "systems/many/multi_call_system.py",
     "systems/reading/chain_of_agents.py",
     "systems/reading/long_text.py",
-    "testing/_engine.py",
-    "testing/fake_vllm.py",
 }
 OPENAI_IMPORTS = {"model/_official.py"}
 

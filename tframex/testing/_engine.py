@@ -1,26 +1,16 @@
-"""What the fake server generates, in the bytes a real one sends."""
+"""What the fake server generates."""
 
 from __future__ import annotations
 
 import json
-import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Answer", "Engine", "RequestError", "split_words"]
+from tframex.testing._event_writer import EventWriter
+from tframex.testing._vocabulary import EOS, OPEN, Vocabulary
 
-_TOKEN = re.compile(r"\s?[^\W\d_]+|\s?\d|\s?[^\w\s]|\s+|_|.", re.DOTALL)
-_OPEN = "<think>\n"
-_EOS = "<|im_end|>"
-_CREATED = 1795342942
-_FINGERPRINT = "vllm-0.32.0-5bcc8d6b"
-
-
-def split_words(text: str) -> list[str]:
-    """Tokens of a simple tokenizer: words, single digits and signs, with the space before them."""
-    return _TOKEN.findall(text)
+__all__ = ["Answer", "Engine", "RequestError"]
 
 
 class RequestError(Exception):
@@ -47,7 +37,7 @@ class Answer:
     @property
     def raw(self) -> str:
         """As it was generated, tags included."""
-        return f"{_OPEN}{self.reasoning}</think>{self.text}" if self.reasoning else self.text
+        return f"{OPEN}{self.reasoning}</think>{self.text}" if self.reasoning else self.text
 
 
 @dataclass
@@ -67,23 +57,11 @@ class Engine:
     context_window: int
     dialect: str
     tokenize: Callable[[str], list[str]]
-    _vocabulary: dict[str, int] = field(default_factory=dict)
-    _words: list[str] = field(default_factory=list)
     _prompts: dict[tuple[str, object], Answer] = field(default_factory=dict)
 
-    def ids(self, text: str) -> list[int]:
-        """The token ids of a text."""
-        return [self._id(word) for word in self.tokenize(text)]
-
-    def text(self, ids: list[int]) -> str:
-        """The text of token ids."""
-        return "".join(self._words[number] for number in ids)
-
-    def _id(self, word: str) -> int:
-        number = self._vocabulary.setdefault(word, len(self._words))
-        if number == len(self._words):
-            self._words.append(word)
-        return number
+    def __post_init__(self) -> None:
+        self.vocabulary = Vocabulary(self.tokenize)
+        self._writer = EventWriter(self.model, self.dialect, self.vocabulary)
 
     def render(self, body: Mapping[str, Any]) -> str:
         """The conversation as the chat template writes it."""
@@ -94,8 +72,8 @@ class Engine:
         if not isinstance(messages, list):
             raise RequestError(400, "1 validation error:\n  {'type': 'missing', 'loc': 'body.messages'}")
         parts = [f"<|im_start|>{message['role']}\n{message.get('content') or ''}" for message in messages]
-        text = f"{_EOS}\n".join(parts)
-        return text if continues else f"{text}{_EOS}\n<|im_start|>assistant\n"
+        text = f"{EOS}\n".join(parts)
+        return text if continues else f"{text}{EOS}\n<|im_start|>assistant\n"
 
     def chat(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
         """The events of a chat completion, and how many tokens each of them took.
@@ -105,7 +83,7 @@ class Engine:
         """
         self._check(body)
         prompt = self.render(body)
-        ids = self._fit(self.ids(prompt), body)
+        ids = self._fit(self.vocabulary.ids(prompt), body)
         continues = bool(body.get("continue_final_message"))
         if continues or (self.dialect == "llama.cpp" and body["messages"][-1]["role"] == "assistant"):
             partial = str(body["messages"][-1].get("content") or "")
@@ -115,7 +93,7 @@ class Engine:
             whole = self.answer(body)
             partial, words, thinking = "", self._words_of(whole), bool(whole.reasoning)
             self._prompts[prompt, body.get("seed")] = whole
-        return self._chat_events(body, ids, words, thinking, prompt)
+        return self._writer.chat(body, prompt, ids, words, thinking, self._limit(body, ids))
 
     def completion(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
         """The events of a text completion that goes on after token ids of an earlier chat."""
@@ -123,19 +101,20 @@ class Engine:
         if self.dialect != "vllm":
             raise RequestError(404, "File Not Found", kind="not_found_error")
         ids = self._fit(list(body["prompt"]), body)
-        text = self.text(ids)
+        text = self.vocabulary.text(ids)
         for (prompt, seed), answer in self._prompts.items():
             if seed == body.get("seed") and text.startswith(prompt) and answer.raw.startswith(text[len(prompt) :]):
                 words = self.tokenize(answer.raw[len(text) - len(prompt) :])
-                return self._text_events(body, ids, words)
-        return self._text_events(body, ids, self.tokenize(" (a prompt nobody knows)"))
+                return self._writer.text(body, ids, words, self._limit(body, ids))
+        words = self.tokenize(" (a prompt nobody knows)")
+        return self._writer.text(body, ids, words, self._limit(body, ids))
 
     # -- words ---------------------------------------------------------------------------------------------------
 
     def _words_of(self, answer: Answer) -> list[str]:
         if not answer.reasoning:
             return self.tokenize(answer.text)
-        return [_OPEN, *self.tokenize(answer.reasoning), "</think>", *self.tokenize(answer.text)]
+        return [OPEN, *self.tokenize(answer.reasoning), "</think>", *self.tokenize(answer.text)]
 
     def _rest(self, whole: Answer, partial: str, body: Mapping[str, Any]) -> tuple[list[str], bool]:
         """What follows a partial answer, and whether a reasoning parser takes it for reasoning."""
@@ -197,94 +176,3 @@ class Engine:
     def _limit(self, body: Mapping[str, Any], prompt: list[int]) -> int:
         asked = body.get("max_completion_tokens") or body.get("max_tokens") or self.context_window
         return int(min(asked, self.context_window - len(prompt)))
-
-    # -- events --------------------------------------------------------------------------------------------------
-
-    def _chat_events(
-        self, body: Mapping[str, Any], prompt_ids: list[int], words: list[str], thinking: bool, prompt: str
-    ) -> Iterator[tuple[bytes, int]]:
-        head = {
-            "id": f"chatcmpl-{zlib.crc32(prompt.encode()):016x}",
-            "object": "chat.completion.chunk",
-            "created": _CREATED,
-            "model": self.model,
-        }
-        vllm = self.dialect == "vllm"
-        with_ids = vllm and bool(body.get("return_token_ids"))
-        choices = range(body.get("n") or 1)
-        for index in choices:
-            delta = {"role": "assistant", "content": "" if vllm else None}
-            chunk = {**head, "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}]}
-            if vllm:
-                chunk.update(prompt_token_ids=prompt_ids if with_ids else None, prompt_text=None)
-            yield _event(chunk), 0
-        generated = 0
-        for word, finish, ids in self._tokens(words, self._limit(body, prompt_ids)):
-            if word in (_OPEN, "</think>"):
-                # The parser swallows it; only its token id is left, and only if ids were asked for.
-                thinking = word == _OPEN
-                if not finish:
-                    generated += len(ids)
-                    if with_ids:
-                        bare = {"index": 0, "delta": {}, "logprobs": None, "finish_reason": None, "token_ids": ids}
-                        yield _event({**head, "choices": [bare]}), len(ids)
-                    continue
-                word = ""
-            for index in choices:
-                name = "reasoning" if thinking else "content"
-                choice: dict[str, Any] = {
-                    "index": index,
-                    "delta": {name: word},
-                    "logprobs": None,
-                    "finish_reason": None,
-                }
-                if finish and not vllm:
-                    if word:
-                        yield _event({**head, "choices": [choice]}), len(ids)
-                    choice = {"index": index, "delta": {}, "finish_reason": finish}
-                elif finish:
-                    choice.update(finish_reason=finish, stop_reason=None)
-                if vllm:
-                    choice["token_ids"] = ids if with_ids else None
-                yield _event({**head, "choices": [choice]}), len(ids) if word or vllm else 0
-            generated += len(ids) * len(choices)
-        if (body.get("stream_options") or {}).get("include_usage"):
-            usage = {
-                "prompt_tokens": len(prompt_ids),
-                "total_tokens": len(prompt_ids) + generated,
-                "completion_tokens": generated,
-            }
-            yield _event({**head, "choices": [], "usage": usage, "system_fingerprint": self._fingerprint()}), 0
-        yield b"data: [DONE]\n\n", 0
-
-    def _text_events(
-        self, body: Mapping[str, Any], prompt_ids: list[int], words: list[str]
-    ) -> Iterator[tuple[bytes, int]]:
-        head = {"id": "cmpl-9b650ef01f2d241d", "object": "text_completion", "created": _CREATED, "model": self.model}
-        generated = 0
-        for word, finish, ids in self._tokens(words, self._limit(body, prompt_ids)):
-            choice = {"index": 0, "text": word, "logprobs": None, "finish_reason": finish, "stop_reason": None}
-            yield _event({**head, "choices": [{**choice, "token_ids": ids}]}), len(ids)
-            generated += len(ids)
-        if (body.get("stream_options") or {}).get("include_usage"):
-            usage = {
-                "prompt_tokens": len(prompt_ids),
-                "total_tokens": len(prompt_ids) + generated,
-                "completion_tokens": generated,
-            }
-            yield _event({**head, "choices": [], "usage": usage}), 0
-        yield b"data: [DONE]\n\n", 0
-
-    def _tokens(self, words: list[str], limit: int) -> Iterator[tuple[str, str | None, list[int]]]:
-        """Text, finish reason and token ids of each step; the last one carries text only if the limit cut it off."""
-        for position, word in enumerate(words[:limit], start=1):
-            yield word, "length" if position == limit else None, [self._id(word)]
-        if len(words) < limit:
-            yield "", "stop", [self._id(_EOS)]
-
-    def _fingerprint(self) -> str:
-        return _FINGERPRINT if self.dialect == "vllm" else "fp_44709d6fcb" if self.dialect == "openai" else "b0-unknown"
-
-
-def _event(chunk: Mapping[str, Any]) -> bytes:
-    return b"data: " + json.dumps(chunk, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

@@ -5,48 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from tframex.errors import ConfigurationError
-from tframex.testing._engine import Answer, Engine, RequestError, split_words
+from tframex.testing._delivery import Delivery
+from tframex.testing._engine import Answer, Engine, RequestError
 from tframex.testing._http import Hangup, HTTPConnection, Request
+from tframex.testing._lookups import look_up
+from tframex.testing._record import Record
+from tframex.testing._vocabulary import split_words
 from tframex.testing.faults import Fault
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FakeVLLM", "Record"]
+__all__ = ["FakeVLLM"]
 
 _PROSE = (
     "1. Red: the most obvious colour, but it's also the most versatile.\n"
     "2. Blue — a colour of the sky: “calm”, naïve, 静か. \U0001f469\U0001f3fd‍\U0001f680 \U0001f600\n\n"
     "3. Green; the rest follows.  Two spaces, a tab\tand an end."
 )
-
-
-@dataclass
-class Record:
-    """A request that reached the server.
-
-    Attributes:
-        path: Where it went.
-        headers: Its headers, names in lower case.
-        body: Its JSON.
-        connection: The number of the connection it came on.
-        tokens: How many tokens were generated for it.
-        hung_up: When the client closed the connection before the end (`time.monotonic()`), or None.
-    """
-
-    path: str
-    headers: dict[str, str]
-    body: dict[str, Any]
-    connection: int
-    tokens: int = 0
-    hung_up: float | None = None
 
 
 class FakeVLLM:
@@ -217,7 +198,7 @@ class FakeVLLM:
         elif request.path.endswith("/completions"):
             await self._complete(connection, record)
         elif (fault := self._lookups.get(request.path)) is not None:
-            await self._replace(connection, record, fault)
+            await Delivery(connection, record, fault, self._headers()).replace(fault)
         else:
             status, reply = self._lookup(request.path, body)
             await connection.respond(status, json.dumps(reply).encode(), self._headers())
@@ -226,38 +207,15 @@ class FakeVLLM:
         return {"server": "llama.cpp"} if self._engine.dialect == "llama.cpp" else {}
 
     def _lookup(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        engine = self._engine
-        vllm = engine.dialect == "vllm"
-        if path == "/v1/models":
-            owner = {"vllm": "vllm", "llama.cpp": "llamacpp", "openai": "system"}[engine.dialect]
-            entry: dict[str, Any] = {"id": engine.model, "object": "model", "created": 1795342936, "owned_by": owner}
-            if vllm:
-                entry.update(root="smollm2-hf", parent=None, max_model_len=engine.context_window)
-            return 200, {"object": "list", "data": [entry]}
-        if path == "/version" and vllm:
-            return 200, {"version": "0.32.0"}
-        if path == "/health":
-            return 200, {} if vllm else {"status": "ok"}
-        if path == "/tokenize" and vllm:
-            ids = engine.ids(engine.render(body) if "messages" in body else body.get("prompt", ""))
-            return 200, {"count": len(ids), "max_model_len": engine.context_window, "tokens": ids, "token_strs": None}
-        if path == "/tokenize" and engine.dialect == "llama.cpp":
-            # Other fields than vLLM's; those are answered with an empty list.
-            return 200, {"tokens": engine.ids(body.get("content", ""))}
-        if path == "/v1/chat/completions/input_tokens" and engine.dialect == "llama.cpp":
-            return 200, {"input_tokens": len(engine.ids(engine.render(body))), "object": "response.input_tokens"}
-        if path == "/detokenize" and vllm:
-            return 200, {"prompt": engine.text(body["tokens"])}
-        if path == "/props" and engine.dialect == "llama.cpp":
-            return 200, {"default_generation_settings": {"n_ctx": engine.context_window}, "total_slots": 2}
-        return 404, {"detail": "Not Found"}
+        return look_up(self._engine, path, body)
 
     # -- completions ---------------------------------------------------------------------------------------------
 
     async def _complete(self, connection: HTTPConnection, record: Record) -> None:
         fault = self.faults.pop(0) if self.faults else self._fault_for(record.body) if self._fault_for else None
+        delivery = Delivery(connection, record, fault, self._headers())
         if fault is not None and fault.kind in ("refuse", "silence", "status", "body"):
-            await self._replace(connection, record, fault)
+            await delivery.replace(fault)
             return
         try:
             chat = record.path.endswith("/chat/completions")
@@ -265,98 +223,4 @@ class FakeVLLM:
         except RequestError as error:
             await connection.respond(error.status, error.body, self._headers())
             return
-        await connection.head(
-            200,
-            {
-                "date": "Sun, 22 Nov 2026 10:22:22 GMT",
-                "server": "uvicorn",
-                "content-type": "text/event-stream; charset=utf-8",
-                "transfer-encoding": "chunked",
-                **self._headers(),
-            },
-        )
-        watcher = asyncio.create_task(connection.left())
-        watcher.add_done_callback(lambda task: None if task.cancelled() else self._hung_up(record))
-        try:
-            await self._stream(connection, record, events, fault, watcher)
-        finally:
-            watcher.cancel()
-            await asyncio.wait({watcher})
-
-    def _hung_up(self, record: Record) -> None:
-        if record.hung_up is None:
-            record.hung_up = time.monotonic()
-
-    async def _replace(self, connection: HTTPConnection, record: Record, fault: Fault) -> None:
-        """Let a fault take the place of the whole answer."""
-        if fault.kind == "refuse":
-            connection.reset()
-            raise Hangup
-        if fault.kind == "silence":
-            await self._until_left(connection, record)
-        await connection.respond(fault.status, fault.body, {**self._headers(), **fault.headers})
-
-    async def _until_left(self, connection: HTTPConnection, record: Record) -> None:
-        await connection.left()
-        self._hung_up(record)
-        raise Hangup
-
-    async def _stream(
-        self,
-        connection: HTTPConnection,
-        record: Record,
-        events: Iterator[tuple[bytes, int]],
-        fault: Fault | None,
-        watcher: asyncio.Task[None],
-    ) -> None:
-        sent = 0
-        pending = b""
-        waiting = 0
-        for data, tokens in events:
-            if watcher.done():
-                raise Hangup
-            if fault is not None and fault.kind in ("cut", "end", "stall", "comments") and sent + len(data) > fault.at:
-                await self._send(connection, pending + data[: fault.at - sent], fault)
-                await self._misbehave(connection, fault, watcher)
-                return
-            record.tokens += tokens
-            sent += len(data)
-            pending += data
-            waiting += 1
-            if waiting >= self._coalesce or self.delay:
-                await self._send(connection, pending, fault)
-                pending, waiting = b"", 0
-                if self.delay:
-                    await asyncio.wait({watcher}, timeout=self.delay)
-            if fault is not None and fault.kind in ("error", "garbage") and sent >= fault.at:
-                if fault.kind == "error":
-                    await connection.chunk(pending + b"data: " + fault.body + b"\n\ndata: [DONE]\n\n")
-                    await connection.end()
-                    return
-                pending += fault.body
-                fault = None
-        await self._send(connection, pending, fault)
-        # The answer is whole: a client that leaves now has not hung up on it.
-        watcher.cancel()
-        await asyncio.wait({watcher})
-        await connection.end()
-
-    async def _send(self, connection: HTTPConnection, data: bytes, fault: Fault | None) -> None:
-        size = fault.size if fault is not None and fault.kind == "split" else len(data)
-        for start in range(0, len(data), size or 1):
-            await connection.chunk(data[start : start + size])
-
-    async def _misbehave(self, connection: HTTPConnection, fault: Fault, watcher: asyncio.Task[None]) -> None:
-        if fault.kind == "cut":
-            # Let what was sent arrive before the reset destroys it.
-            await asyncio.sleep(0.01)
-            connection.reset()
-            raise Hangup
-        if fault.kind == "end":
-            await connection.end()
-            return
-        while not watcher.done():
-            if fault.kind == "comments":
-                await connection.chunk(b": ping\n\n")
-            await asyncio.wait({watcher}, timeout=0.1)
-        raise Hangup
+        await delivery.stream(events, self._coalesce, lambda: self.delay)

@@ -1,0 +1,29 @@
+"""What a fake server remembers of a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Record"]
+
+
+@dataclass
+class Record:
+    """A request that reached the server.
+
+    Attributes:
+        path: Where it went.
+        headers: Its headers, names in lower case.
+        body: Its JSON.
+        connection: The number of the connection it came on.
+        tokens: How many tokens were generated for it.
+        hung_up: When the client closed the connection before the end (`time.monotonic()`), or None.
+    """
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    connection: int
+    tokens: int = 0
+    hung_up: float | None = None
