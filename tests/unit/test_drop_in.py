@@ -204,6 +204,26 @@ def test_one_client_works_in_one_loop_after_the_other_and_may_be_forgotten() -> 
         assert server.open_connections == 0
 
 
+@pytest.mark.parametrize("kind", [openai.OpenAI, tframex.OpenAI])
+def test_a_forgotten_client_closes_its_connections_with_its_last_copy(kind: type[openai.OpenAI]) -> None:
+    with FakeVLLM(TEXT) as server, warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        client = kind(base_url=server.url, api_key="k")
+        client.models.list()
+        copy = client.with_options(timeout=5)
+        del client
+        gc.collect()
+        copy.models.list()
+        assert (server.connections, server.open_connections) == (1, 1)
+        del copy
+        gc.collect()
+        until = time.monotonic() + 2
+        while server.open_connections and time.monotonic() < until:
+            time.sleep(0.01)
+        assert server.open_connections == 0
+    assert [str(warning.message) for warning in seen] == []
+
+
 def test_a_client_is_refused_in_a_second_live_loop() -> None:
     async def body() -> None:
         async with tframex.AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0) as client:

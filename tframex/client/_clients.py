@@ -11,9 +11,10 @@ import openai
 from openai import DEFAULT_MAX_RETRIES, not_given
 
 from tframex._types import ResumeMode
+from tframex.client._http_client import HTTPClient
 from tframex.client._shared import NOTHING, Shared, checked, given
 from tframex.client._streams import AsyncChatStream, ChatStream, clean
-from tframex.exchange.transport import KEEPALIVE_EXPIRY, LoopTransport
+from tframex.exchange.transport import LoopTransport
 
 if TYPE_CHECKING:
     from openai import DataResidency, NotGiven, Timeout
@@ -160,10 +161,7 @@ class OpenAI(openai.OpenAI):
         options = given(locals(), _INIT)
         self._tframex = Shared(checked(resume))
         if http_client is None:
-            limits = httpx2.Limits(
-                max_connections=1000, max_keepalive_connections=100, keepalive_expiry=KEEPALIVE_EXPIRY
-            )
-            options["http_client"] = self._tframex.default_client = openai.DefaultHttpxClient(limits=limits)
+            options["http_client"] = self._tframex.default_client = HTTPClient()
         super().__init__(**options)
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
