@@ -14,6 +14,7 @@ from tests.conftest import Colour
 from tframex import sync
 from tframex.exchange._retry import RetryBudget
 from tframex.model import VLLMModel
+from tframex.servers import server_named
 from tframex.tasks._closing import map_bounded
 from tframex.testing import Answer, FakeVLLM, Fault
 
@@ -88,8 +89,8 @@ def test_cut_at_every_byte_the_answer_is_the_same(
     def prepared(server: FakeVLLM) -> VLLMModel:
         model = VLLMModel("fake", server.url, "k", default_max_tokens=300, reasoning="separate")
         model._budget = RetryBudget(tokens=10**6)
-        model._knowledge.abilities.token_ids = ids
-        model._knowledge.abilities.kind, model._knowledge.abilities.continues = dialect, True
+        model._lookup.served.token_ids = ids
+        model._lookup.served.server, model._lookup.served.continues = server_named(dialect), True
         return model
 
     def check(at: int, deltas: list[Any], completion: Any) -> None:
@@ -106,14 +107,14 @@ def test_cut_at_every_byte_the_answer_is_the_same(
         model = prepared(server)
         if not ids:
             # A vLLM shows by itself that it has token ids; here it must not be believed.
-            model._knowledge.abilities.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign] # a server that tells nothing
+            model._lookup.served.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign] # a server that tells nothing
         async with model:
             await map_bounded(one, cuts, 32)
 
     def synchronous() -> None:
         original = prepared(server)
         if not ids:
-            original._knowledge.abilities.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign] # a server that tells nothing
+            original._lookup.served.learn_from_chunk = lambda chunk: None  # type: ignore[method-assign] # a server that tells nothing
 
         def one(at: int) -> None:
             *deltas, completion = model.stream(question(at), max_tokens=300)

@@ -11,16 +11,17 @@ import pytest
 from tests.conftest import USER, Colour
 from tests.unit.test_exchange import MESSAGES, cut, event, exchange, first, usage
 from tframex.errors import ConfigurationError, ModelError, StreamInterruptedError
-from tframex.exchange import Abilities, ChatRequest
+from tframex.exchange import ChatRequest, ServedModel
 from tframex.model import ToolCall, VLLMModel
+from tframex.servers import LLAMA_CPP, VLLM
 from tframex.testing import FakeVLLM, Fault
 
 DONE = b"data: [DONE]\n\n"
-UNKNOWN = Abilities(probed=True)
+UNKNOWN = ServedModel(probed=True)
 
 
-def vllm(**known: Any) -> Abilities:
-    return Abilities(kind="vllm", token_ids=True, continues=True, **known)
+def vllm(**known: Any) -> ServedModel:
+    return ServedModel(server=VLLM, token_ids=True, continues=True, **known)
 
 
 # -- complete --------------------------------------------------------------------------------------------------------
@@ -87,19 +88,19 @@ def test_an_empty_error_is_no_error(nothing: Any) -> None:
 
 
 def test_done_is_evidence_enough_from_a_server_that_is_not_known_to_say_why_it_ended() -> None:
-    state = exchange(Abilities(probed=True))
+    state = exchange(ServedModel(probed=True))
     state.reader.feed(event("One") + event(" two") + DONE)
     assert state.ended(None) is None
     assert state.evidence() == ("[DONE]",)
 
 
-@pytest.mark.parametrize("able", [vllm(), Abilities(kind="llama.cpp", continues=True)])
-def test_done_without_a_reason_is_a_break_where_the_server_always_says_why(able: Abilities) -> None:
+@pytest.mark.parametrize("able", [vllm(), ServedModel(server=LLAMA_CPP, continues=True)])
+def test_done_without_a_reason_is_a_break_where_the_server_always_says_why(able: ServedModel) -> None:
     assert cut_by_itself(exchange(able), event("One") + event(" two") + DONE) == "continue"
 
 
 def test_done_without_any_event_is_no_answer() -> None:
-    assert cut_by_itself(exchange(Abilities(probed=True)), DONE) == "fresh"
+    assert cut_by_itself(exchange(ServedModel(probed=True)), DONE) == "fresh"
 
 
 def cut_by_itself(state: Any, body: bytes) -> str:

@@ -111,8 +111,8 @@ def test_copies_keep_our_settings_and_what_was_learned() -> None:
         assert copy._tframex is client._tframex
         assert (copy.max_retries, copy._tframex.resume) == (7, "never")
         list(copy.chat.completions.create(model="fake", messages=MESSAGES, stream=True))
-        assert client._tframex.of(str(client.base_url), "fake").abilities.kind == "vllm"
-        assert client._tframex.of("http://elsewhere/v1/", "fake").abilities.kind == "unknown"
+        assert client._tframex.of(str(client.base_url), "fake").server.name == "vllm"
+        assert client._tframex.of("http://elsewhere/v1/", "fake").server.name == "unknown"
         assert client.with_options(resume="auto")._tframex.resume == "auto"
         assert [model.id for model in client.models.list()] == ["fake"]
     with pytest.raises(ConfigurationError, match="resume"):

@@ -9,8 +9,7 @@ import pytest
 import tenacity
 
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
-from tframex.exchange import error_from_body, stream_cut, timed_out
-from tframex.exchange._abilities import Abilities
+from tframex.exchange import ServedModel, error_from_body, stream_cut, timed_out
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._exchange import Exchange
 from tframex.exchange._reader import Arrival
@@ -18,14 +17,15 @@ from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import RetryBudget
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta
+from tframex.servers import LLAMA_CPP, OPENAI, VLLM
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 
-def exchange(abilities: Abilities | None = None, *, restartable: bool = False, **options: Any) -> Exchange:
+def exchange(served: ServedModel | None = None, *, restartable: bool = False, **options: Any) -> Exchange:
     return Exchange(
         ChatRequest.build("m", MESSAGES, options),
-        abilities=abilities or Abilities(kind="vllm", continues=True),
+        served=served or ServedModel(server=VLLM, continues=True),
         budget=RetryBudget(),
         model_id="m",
         restartable=restartable,
@@ -97,7 +97,7 @@ def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> Non
     started = [*MESSAGES, {"role": "assistant", "content": "It is"}]
     state = Exchange(
         ChatRequest.build("m", started, {"continue_final_message": True, "add_generation_prompt": False}),
-        abilities=Abilities(kind="vllm", continues=True),
+        served=ServedModel(server=VLLM, continues=True),
         budget=RetryBudget(),
         model_id="m",
     )
@@ -106,7 +106,7 @@ def test_a_continuation_the_user_began_is_continued_in_the_same_message() -> Non
 
 def test_an_endpoint_that_refuses_the_question_for_token_ids_is_asked_without() -> None:
     """A gateway may list a vLLM's models and know none of its options."""
-    able = Abilities()
+    able = ServedModel()
     able.learn_from_owner("vllm")
     state = exchange(able, max_tokens=5)
     assert first(state).request.options["return_token_ids"] is True
@@ -120,7 +120,7 @@ def test_an_endpoint_that_refuses_the_question_for_token_ids_is_asked_without() 
 
 def test_tokens_without_text_count_in_a_continuation_too() -> None:
     """Half an emoji has no text; asked to go on without it, a vLLM repeats the whole prompt in its answer."""
-    state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=20)
+    state = exchange(ServedModel(server=VLLM, token_ids=True, continues=True), max_tokens=20)
     state.answer.tokens.prompt = [1, 2]
     assert prompt_of(cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]))) == [1, 2, 7]
     halves = b"".join(completion(text, [number]) for text, number in (("", 8), ("", 9), ("\u2601", 10), ("", 11)))
@@ -140,7 +140,7 @@ def completion(text: str, ids: list[int]) -> bytes:
 
 
 def test_token_ids_are_asked_for_where_the_endpoint_has_them() -> None:
-    able = Abilities(kind="vllm", token_ids=True, continues=True)
+    able = ServedModel(server=VLLM, token_ids=True, continues=True)
     assert first(exchange(able, max_tokens=5)).request.options["return_token_ids"] is True
     for options in (
         {},
@@ -153,7 +153,7 @@ def test_token_ids_are_asked_for_where_the_endpoint_has_them() -> None:
 
 def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
     """As the end of a prompt, half a character makes vLLM repeat the whole prompt (vllm issue 48853)."""
-    state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9, response_format=None)
+    state = exchange(ServedModel(server=VLLM, token_ids=True, continues=True), max_tokens=9, response_format=None)
     state.first()
     opening = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "prompt_token_ids": [1, 2]}
     state.reader.feed(b"data: " + json.dumps(opening).encode() + b"\n\n")
@@ -164,13 +164,13 @@ def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
 
 
 def test_several_tokens_in_one_event_are_not_trusted() -> None:
-    state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), max_tokens=9)
+    state = exchange(ServedModel(server=VLLM, token_ids=True, continues=True), max_tokens=9)
     state.answer.tokens.prompt = [1, 2]
     assert cut(state, event("Hi", token_ids=[7, 8])).kind == "continue"
 
 
 def test_a_refused_step_falls_to_the_next_and_the_user_hears_of_the_break() -> None:
-    able = Abilities(kind="vllm", token_ids=True, continues=True)
+    able = ServedModel(server=VLLM, token_ids=True, continues=True)
     state = exchange(able, max_tokens=9)
     state.answer.tokens.prompt = [1]
     assert cut(state, event("Hello", token_ids=[7])).kind == "tokens"
@@ -184,20 +184,20 @@ def test_a_refused_step_falls_to_the_next_and_the_user_hears_of_the_break() -> N
 
 
 def test_an_unknown_endpoint_is_asked_once_what_it_is() -> None:
-    able = Abilities()
+    able = ServedModel()
     state = exchange(able)
     assert cut(state, event("Hello there")).kind == "probe"
     step = state.probed("vllm")
     assert step is not None
-    assert (step.kind, able.kind) == ("continue", "vllm")
+    assert (step.kind, able.server.name) == ("continue", "vllm")
     # One that remains unknown is never trusted to continue: it may begin anew in other words.
     with pytest.raises(StreamInterruptedError):
-        cut(exchange(Abilities(probed=True)), event("Hello there"))
-    assert cut(exchange(Abilities(probed=True), restartable=True), event("Hello there")).kind == "fresh"
+        cut(exchange(ServedModel(probed=True)), event("Hello there"))
+    assert cut(exchange(ServedModel(probed=True), restartable=True), event("Hello there")).kind == "fresh"
 
 
 def test_an_endpoint_that_starts_over_is_not_asked_to_continue_again() -> None:
-    able = Abilities(kind="vllm", continues=True)
+    able = ServedModel(server=VLLM, continues=True)
     long = "An answer that is long enough to be known again when it is told a second time, word for word."
     state = exchange(able)
     assert cut(state, event(long)).kind == "continue"
@@ -273,7 +273,7 @@ def test_tool_calls_are_never_joined() -> None:
 
 
 def test_starting_over_is_bounded_by_max_retries() -> None:
-    state = exchange(Abilities(kind="openai", continues=False), restartable=True)
+    state = exchange(ServedModel(server=OPENAI, continues=False), restartable=True)
     for _ in range(2):
         assert cut(state, event("Hello there")).kind == "fresh"
     with pytest.raises(StreamInterruptedError):
@@ -285,7 +285,7 @@ def test_breaks_that_brought_something_cost_no_budget() -> None:
     budget = RetryBudget()
     state = Exchange(
         ChatRequest.build("m", MESSAGES, {}),
-        abilities=Abilities(kind="vllm", continues=True),
+        served=ServedModel(server=VLLM, continues=True),
         budget=budget,
         model_id="m",
     )
@@ -295,7 +295,7 @@ def test_breaks_that_brought_something_cost_no_budget() -> None:
 
 
 def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
-    state = exchange(Abilities(kind="llama.cpp", continues=True), max_tokens=2)
+    state = exchange(ServedModel(server=LLAMA_CPP, continues=True), max_tokens=2)
     state.reader.feed(event("One") + event(" two"))
     assert state.ended(stream_cut(model_id="m")) is None
     assert [choice.finish_reason for choice in choices(state.tail)] == ["length"]
@@ -307,7 +307,9 @@ def test_an_answer_with_all_its_tokens_lacks_nothing_but_the_reason() -> None:
 
 def test_an_answer_of_which_tokens_were_lost_on_the_way_is_not_whole() -> None:
     for restartable in (True, False):
-        state = exchange(Abilities(kind="vllm", token_ids=True, continues=True), restartable=restartable, max_tokens=99)
+        state = exchange(
+            ServedModel(server=VLLM, token_ids=True, continues=True), restartable=restartable, max_tokens=99
+        )
         state.answer.tokens.prompt = [1]
         state.reader.feed(
             event("One", token_ids=[5]) + event(" two", "stop", token_ids=[6]) + usage(1, 9) + b"data: [DONE]\n\n"
@@ -360,17 +362,17 @@ def test_what_will_not_pass_is_raised_with_what_arrived() -> None:
         exchange().ended(error_from_body({"code": 400, "message": "bad"}, model_id="m"))
 
 
-def test_abilities_are_learned_from_what_comes_anyway() -> None:
+def test_the_server_is_learned_from_what_comes_anyway() -> None:
     for headers, kind in (({"server": "llama.cpp"}, "llama.cpp"), ({"openai-version": "x"}, "openai"), ({}, "unknown")):
-        able = Abilities()
+        able = ServedModel()
         able.learn_from_headers(headers)
-        assert able.kind == kind
-    able = Abilities()
+        assert able.server.name == kind
+    able = ServedModel()
     state = exchange(able)
     state.reader.feed(b'data: {"choices":[],"system_fingerprint":"vllm-0.8"}\n\n')
-    assert (able.kind, able.token_ids, able.continues) == ("vllm", False, True)
+    assert (able.server.name, able.token_ids, able.continues) == ("vllm", False, True)
     able.learn_from_owner("openai")
-    assert able.kind == "vllm"
+    assert able.server.name == "vllm"
 
 
 @pytest.mark.parametrize(

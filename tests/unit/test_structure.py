@@ -21,7 +21,7 @@ PACKAGE = ROOT / "tframex"
 
 # Each layer may import only from those above it in this list.
 LAYERS = [
-    ["errors", "_types"],
+    ["errors", "_types", "servers"],
     ["completion"],
     ["events"],
     ["_address", "_checks", "_logging", "files", "tasks", "tokens"],

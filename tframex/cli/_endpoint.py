@@ -179,7 +179,7 @@ def served(url: str, key: str) -> list[ModelEntry]:
 
     async def ask() -> list[ModelEntry]:
         async with VLLMModel("unknown", url, key) as model:
-            return await model._knowledge.models()
+            return await model._lookup.models()
 
     return anyio.run(ask)
 

@@ -11,25 +11,12 @@ import openai
 
 from tframex._types import ResumeMode
 from tframex.errors import ConfigurationError
-from tframex.exchange import Abilities, RetryBudget
+from tframex.exchange import ServedModel
 
-__all__ = ["NOTHING", "Learned", "Shared", "checked", "given"]
+__all__ = ["NOTHING", "Shared", "checked", "given"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 _OURS = {"self", "__class__", "resume", "idle_timeout"}
-
-
-@dataclass
-class Learned:
-    """What is known of one model of one endpoint.
-
-    Attributes:
-        abilities: What it can do.
-        budget: The retries that are left.
-    """
-
-    abilities: Abilities = field(default_factory=Abilities)
-    budget: RetryBudget = field(default_factory=RetryBudget)
 
 
 @dataclass
@@ -40,17 +27,17 @@ class Shared:
         resume: Whether broken streams are continued.
         idle_timeout: Seconds between two events of an asynchronous stream, or None.
         default_client: The HTTP client that was made because none was given: settings describe it completely.
-        learned: By base URL and model.
+        served: What was learned, by base URL and model.
     """
 
     resume: ResumeMode = "auto"
     idle_timeout: float | None = None
     default_client: object = None
-    learned: dict[tuple[str, str], Learned] = field(default_factory=dict)
+    served: dict[tuple[str, str], ServedModel] = field(default_factory=dict)
 
-    def of(self, base_url: str, model: str) -> Learned:
+    def of(self, base_url: str, model: str) -> ServedModel:
         """What is known of a model of an endpoint."""
-        return self.learned.setdefault((base_url, model), Learned())
+        return self.served.setdefault((base_url, model), ServedModel())
 
     def but(self, resume: ResumeMode | None, idle_timeout: float | openai.NotGiven | None) -> Shared:
         """The same, except what is given."""

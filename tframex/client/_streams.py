@@ -138,12 +138,12 @@ def _exchange(client: Any, options: Any) -> tuple[Exchange, str]:
         "extra_query": dict(options.params) if options.params else None,
         "timeout": options.timeout,
     }
-    learned = shared.of(str(client.base_url), model)
+    served = shared.of(str(client.base_url), model)
     request = ChatRequest(model, messages, body, {name: value for name, value in transport.items() if _given(value)})
     exchange = Exchange(
         request,
-        abilities=learned.abilities,
-        budget=learned.budget,
+        served=served,
+        budget=served.budget,
         model_id=model,
         # The first response is there already: "never" is no request beyond it.
         max_retries=client.max_retries if shared.resume == "auto" else 0,

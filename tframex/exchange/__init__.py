@@ -1,6 +1,5 @@
 """The engine: one answer over as many requests as it takes."""
 
-from tframex.exchange._abilities import Abilities
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._collector import Collector
@@ -10,6 +9,7 @@ from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import interrupted, started_over, stream_cut, timed_out, unreadable
 from tframex.exchange._ladder import Standing, next_rung
+from tframex.exchange._lookup import Lookup
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
 from tframex.exchange._reader import Arrival, ResponseReader
@@ -26,6 +26,7 @@ from tframex.exchange._retry import (
 )
 from tframex.exchange._secrets import Secrets, hide_headers
 from tframex.exchange._sendable import check_headers, not_json
+from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import EventTooLargeError, SSEDecoder
 from tframex.exchange._statuses import error_from_body, status_error
@@ -43,7 +44,6 @@ from tframex.exchange._wire import (
 
 __all__ = [
     "DEFAULT_WAIT",
-    "Abilities",
     "Arrival",
     "Attempt",
     "ChatRequest",
@@ -57,6 +57,7 @@ __all__ = [
     "ErrorEdge",
     "EventTooLargeError",
     "Exchange",
+    "Lookup",
     "ModelEntry",
     "Observer",
     "ReadClock",
@@ -64,6 +65,7 @@ __all__ = [
     "RetryBudget",
     "SSEDecoder",
     "Secrets",
+    "ServedModel",
     "Splice",
     "Standing",
     "StartedOverError",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
-from tframex.exchange._abilities import Abilities
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._collector import Collector
 from tframex.exchange._failures import interrupted
 from tframex.exchange._ladder import Standing
 from tframex.exchange._request import ChatRequest
+from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
+from tframex.servers import UNKNOWN
 
 __all__ = [
     "after_text",
@@ -27,7 +28,7 @@ def standing_of(
     resume: bool,
     restart: bool,
     answer: Collector,
-    abilities: Abilities,
+    served: ServedModel,
     *,
     lossy: bool,
     given_up: set[str],
@@ -35,16 +36,16 @@ def standing_of(
     """All that the next step depends on."""
     limit, tokens = request.max_tokens, answer.tokens
     # Only where events are counted in tokens: a gateway may send a letter in each.
-    counted = tokens.counted or abilities.kind == "llama.cpp"
+    counted = tokens.counted or served.server.event_is_token
     return Standing(
         anything=answer.anything,
         joinable=request.spliceable and not answer.unspliceable and not lossy,
         all_tokens=counted and limit is not None and tokens.count >= limit,
         # The text endpoint has no reasoning parser: inside a thought it would not find its end.
         exact=tokens.exact and answer.phase == "content" and request.allows_token_ids,
-        known=abilities.kind != "unknown" or abilities.probed,
-        token_ids=abilities.token_ids,
-        continues=bool(abilities.continues),
+        known=served.server is not UNKNOWN or served.probed,
+        token_ids=served.token_ids,
+        continues=bool(served.continues),
         given_up=frozenset(given_up),
         resume=resume,
         restart=restart,
@@ -79,12 +80,12 @@ def is_refused(kind: str, error: ModelError) -> bool:
     return by_status and kind in ("tokens", "continue")
 
 
-def unlearn(abilities: Abilities, kind: str, error: ModelError) -> None:
+def unlearn(served: ServedModel, kind: str, error: ModelError) -> None:
     """Correct what is known of the endpoint after a refusal that says something about all answers."""
     if kind == "tokens" and isinstance(error, ModelStatusError) and error.status_code in (404, 405):
-        abilities.token_ids = False
+        served.token_ids = False
     if kind == "continue" and isinstance(error.__cause__, StartedOverError):
-        abilities.continues = False
+        served.continues = False
 
 
 def asked_in_vain(sent: ChatRequest, asked: ChatRequest, error: ModelError) -> bool:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tframex.errors import ModelError
-from tframex.exchange._abilities import Abilities
 from tframex.exchange._collector import Collector
 from tframex.exchange._failures import stream_cut, unreadable
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._reader import ResponseReader
+from tframex.exchange._served_model import ServedModel
 
 __all__ = ["Evidence"]
 
@@ -24,16 +24,16 @@ class Evidence:
         reader: Has read it.
         collector: Has the answers.
         ledger: Has what the server reports.
-        abilities: What is known of the endpoint.
+        served: What is known of the endpoint.
         choices: How many answers were asked for.
     """
 
     def __init__(
-        self, reader: ResponseReader, collector: Collector, ledger: Ledger, abilities: Abilities, choices: int
+        self, reader: ResponseReader, collector: Collector, ledger: Ledger, served: ServedModel, choices: int
     ) -> None:
         self._reader = reader
         self._collector = collector
-        self._abilities = abilities
+        self._served = served
         self._choices = choices
         usage, tokens = ledger.reported, collector.tokens
         self._counted = usage.completion_tokens if usage is not None else 0
@@ -53,7 +53,7 @@ class Evidence:
         if collector.begun and collector.finished == collector.begun:
             return True  # A server that ignores `n`.
         # These always say why an answer ended. Of others, some do not.
-        return not collector.finished and self._abilities.kind not in ("vllm", "llama.cpp")
+        return not collector.finished and not self._served.server.says_why
 
     @property
     def lossy(self) -> bool:

@@ -14,7 +14,6 @@ import tenacity
 from tframex._logging import get_logger
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ModelError
-from tframex.exchange._abilities import Abilities
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._collector import Collector
 from tframex.exchange._continuation import (
@@ -35,6 +34,7 @@ from tframex.exchange._patience import Patience
 from tframex.exchange._reader import Arrival, ResponseReader, ending
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget, is_overload
+from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice
 from tframex.exchange._wire import ChunkUsage
 from tframex.tasks import Limit
@@ -49,7 +49,7 @@ class Exchange:
 
     Args:
         request: What the user asks.
-        abilities: What is known of the endpoint; corrected here when it turns out wrong.
+        served: What is known of the endpoint; corrected here when it turns out wrong.
         budget: The retries that the model has left.
         model_id: For error messages.
         max_retries: How many requests in a row may fail without returning anything.
@@ -75,7 +75,7 @@ class Exchange:
         self,
         request: ChatRequest,
         *,
-        abilities: Abilities,
+        served: ServedModel,
         budget: RetryBudget,
         model_id: str,
         max_retries: int = 2,
@@ -96,7 +96,7 @@ class Exchange:
         self.response: Any = None
         self._ledger = Ledger()
         self._inferred = self._handed_out = self._lossy = False
-        self._abilities = abilities
+        self._served = served
         self._model_id = model_id
         self._patience = Patience(budget, max_retries, wait)
         self._resume = resume
@@ -126,7 +126,7 @@ class Exchange:
         if self._break is not None:
             return self._next(self._break, 0.0)
         wanted = self._asks_for_ids and self._resume == "auto"
-        if wanted and self._abilities.token_ids and self.request.allows_token_ids:
+        if wanted and self._served.token_ids and self.request.allows_token_ids:
             self._begin(Attempt("fresh", self.request.asking_for_token_ids()))
         return self._attempt
 
@@ -169,11 +169,11 @@ class Exchange:
         if is_refused(kind, error):
             log.info("continuation refused", step=kind, model=self._model_id, error=type(error).__name__)
             self._given_up.add(kind)
-            unlearn(self._abilities, kind, error)
+            unlearn(self._served, kind, error)
             # What the user should hear of is the break, not how the attempt to mend it was answered.
             return self._next(self._break or error, 0.0)
         if kind == "fresh" and asked_in_vain(self._attempt.request, self.request, error):
-            self._abilities.token_ids = False
+            self._served.token_ids = False
             return self._send(Attempt("fresh", self.request), error)
         self._break = error
         standing = self._standing()
@@ -183,7 +183,7 @@ class Exchange:
 
     def probed(self, owner: str) -> Attempt | None:
         """Note who serves the model (an empty string if it did not say), and say what to send."""
-        self._abilities.learn_from_owner(owner)
+        self._served.learn_from_owner(owner)
         assert self._break is not None
         return self._next(self._break, 0.0)
 
@@ -205,11 +205,11 @@ class Exchange:
         if attempt.kind == "continue":
             self.answer.tokens.lose()
         self.reader = ResponseReader(
-            self.answer, self._ledger, self._abilities, self._model_id, self._choices, self.observer
+            self.answer, self._ledger, self._served, self._model_id, self._choices, self.observer
         )
 
     def _evidence(self) -> Evidence:
-        return Evidence(self.reader, self.answer, self._ledger, self._abilities, self._choices)
+        return Evidence(self.reader, self.answer, self._ledger, self._served, self._choices)
 
     def _next(self, error: ModelError, delay: float) -> Attempt | None:
         rung = next_rung(self._standing())
@@ -222,7 +222,7 @@ class Exchange:
         if rung == "continue":
             return self._resumed(*after_text(self.request, self.answer, delay), error)
         if rung == "probe":
-            self._abilities.probed = True
+            self._served.probed = True
             return Attempt("probe", self.request, delay)
         if rung == "fail":
             raise final(error, self.answer, self._model_id)
@@ -242,7 +242,7 @@ class Exchange:
 
     def _standing(self) -> Standing:
         restart = self._restartable and self.restarts < self._patience.max_retries
-        asked, known = (self.request, self._resume == "auto", restart), self._abilities
+        asked, known = (self.request, self._resume == "auto", restart), self._served
         return standing_of(*asked, self.answer, known, lossy=self._lossy, given_up=self._given_up)
 
     def _resumed(self, attempt: Attempt, splice: Splice, error: ModelError) -> Attempt:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tframex.servers import server_of_headers, server_of_owner
+
 __all__ = ["ModelEntry", "entry_of", "read_json", "read_models"]
 
 
@@ -51,13 +53,12 @@ def entry_of(model: str, listed: list[ModelEntry], headers: Mapping[str, str]) -
         headers: Those of the response that had the list.
     """
     found = next((entry for entry in listed if entry.name == model), None)
-    if found is None and len(listed) == 1 and headers.get("server") == "llama.cpp":
+    if found is None and len(listed) == 1 and server_of_headers(headers).any_name:
         return listed[0]
     return found or ModelEntry()
 
 
 def _entry(entry: dict[str, Any]) -> ModelEntry:
-    window = entry.get("max_model_len")
-    return ModelEntry(
-        str(entry.get("owned_by") or ""), window if isinstance(window, int) else None, str(entry.get("id") or "")
-    )
+    owner = str(entry.get("owned_by") or "")
+    window = entry.get(server_of_owner(owner).window_entry)
+    return ModelEntry(owner, window if isinstance(window, int) else None, str(entry.get("id") or ""))

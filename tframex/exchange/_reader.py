@@ -9,11 +9,11 @@ import msgspec
 
 from tframex.completion import Delta
 from tframex.errors import ModelError
-from tframex.exchange._abilities import Abilities
 from tframex.exchange._collector import Collector
 from tframex.exchange._failures import started_over, unreadable
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._observer import Observer
+from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
@@ -51,7 +51,7 @@ class ResponseReader:
     Args:
         collector: The answer so far; what arrives is added to it.
         ledger: Where the tokens it cost are written down.
-        abilities: What is known of the endpoint; learns from what arrives.
+        served: What is known of the endpoint; learns from what arrives.
         model_id: For error messages.
         choices: How many answers were asked for.
         observer: Is told of the first event.
@@ -61,7 +61,7 @@ class ResponseReader:
         self,
         collector: Collector,
         ledger: Ledger,
-        abilities: Abilities,
+        served: ServedModel,
         model_id: str,
         choices: int,
         observer: Observer,
@@ -83,14 +83,14 @@ class ResponseReader:
         self._undecided = False
         self._plain = 0
         """Above 0, an event is expected to be nothing but text; below, not for so many events more."""
-        self._abilities = abilities
+        self._served = served
         self._model_id = model_id
         self._choices = choices
         self.observer = observer
 
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
-        self._abilities.learn_from_headers(headers)
+        self._served.learn_from_headers(headers)
         content_type = headers.get("content-type", "")
         # Some servers label their events so; how the body begins tells.
         self._undecided = content_type.startswith(("text/html", "application/json"))
@@ -202,7 +202,7 @@ class ResponseReader:
 
     def _opening(self, chunk: Chunk) -> None:
         self.observer.first_event()
-        self._abilities.learn_from_chunk(chunk)
+        self._served.learn_from_chunk(chunk)
         if isinstance(chunk.prompt_token_ids, list) and self._collector.tokens.prompt is None:
             self._collector.tokens.prompt = chunk.prompt_token_ids
 

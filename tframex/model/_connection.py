@@ -107,6 +107,15 @@ class Connector:
             )
         return dict(vars(self))
 
+    async def endpoint(self) -> Endpoint:
+        """The endpoint, on the running loop.
+
+        Raises:
+            WrongLoopError: Another loop that is alive has a connection.
+            LocalServerError: The local server did not start.
+        """
+        return (await self.get()).endpoint
+
     async def aclose(self) -> None:
         """Close the connection, and stop the local server."""
         await self._connection.aclose()

@@ -10,11 +10,10 @@ from tframex._types import Messages
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished
-from tframex.exchange import ChatRequest, Exchange, RetryBudget, hide_headers
+from tframex.exchange import ChatRequest, Exchange, Lookup, RetryBudget, hide_headers
 from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connector
 from tframex.model._identity import shaping
-from tframex.model._knowledge import Knowledge
 from tframex.model._model_call import ModelCall
 from tframex.model._settings import Settings, body_of
 from tframex.model.base import BaseModel
@@ -37,7 +36,7 @@ class ExchangeModel(BaseModel):
         self.default_temperature: float | None = None
         self._connector = connector
         self._settings = settings
-        self._knowledge = Knowledge(model_id, connector.get)
+        self._lookup = Lookup(model_id, connector.endpoint)
         self._budget = RetryBudget()
 
     async def call_stream(self, messages: Messages, **options: Any) -> AsyncGenerator[str, None]:
@@ -146,7 +145,7 @@ class ExchangeModel(BaseModel):
         request = ChatRequest.build(self.model_id, [], options)
         if not request.spliceable or self._settings.override(dict(options)).resume != "auto":
             return False
-        return await self._knowledge.continues()
+        return await self._lookup.continues()
 
     async def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
@@ -183,7 +182,7 @@ class ExchangeModel(BaseModel):
         Raises:
             ModelConnectionError: The endpoint could not be reached.
         """
-        return self.context_window or await self._knowledge.window()
+        return self.context_window or await self._lookup.window()
 
     def note_window(self, window: int) -> None:
         """Learn the window from the refusal of a prompt that was too long; `context_window` takes precedence over it.
@@ -192,7 +191,7 @@ class ExchangeModel(BaseModel):
             window: Tokens that prompt and answer may have together.
         """
         if self.context_window is None:
-            self._knowledge.note_window(window)
+            self._lookup.note_window(window)
 
     async def count_tokens(self, what: str | Messages) -> int | None:
         """Tokens of a text or a conversation, counted by vLLM or llama.cpp; None if the endpoint does not count.
@@ -203,7 +202,7 @@ class ExchangeModel(BaseModel):
         Raises:
             ModelError: The endpoint could not be reached, or is busy.
         """
-        return await self._knowledge.count(what)
+        return await self._lookup.count(what)
 
     async def close_client(self) -> None:
         """Close the connections. The model can be used again afterwards."""
@@ -242,7 +241,7 @@ class ExchangeModel(BaseModel):
             body["timeout"] = transport_timeout(settings.connect_timeout)
         exchange = Exchange(
             ChatRequest.build(model, messages, body),
-            abilities=self._knowledge.abilities_of(model),
+            served=self._lookup.served_as(model),
             budget=self._budget,
             model_id=self.model_id,
             max_retries=settings.max_retries,

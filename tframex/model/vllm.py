@@ -206,7 +206,7 @@ class VLLMModel(ExchangeModel):
         return model
 
     def _moved(self, local: LocalServer, window_follows: bool) -> None:
-        self._knowledge.forget()
+        self._lookup.served.forget()
         if window_follows:
             self.context_window = local.context_window
 

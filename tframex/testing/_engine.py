@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tframex.servers import server_named
 from tframex.testing._event_writer import EventWriter
 from tframex.testing._vocabulary import EOS, OPEN, Vocabulary
 
@@ -133,7 +134,7 @@ class Engine:
         return self.tokenize(rest), thinking
 
     def _check(self, body: Mapping[str, Any]) -> None:
-        if self.dialect != "llama.cpp" and body.get("model") != self.model:
+        if not server_named(self.dialect).any_name and body.get("model") != self.model:
             message = f"The model `{body.get('model')}` does not exist. Valid aliases: {self.model}."
             raise RequestError(404, message, kind="NotFoundError", param="model")
         if self.dialect == "openai":

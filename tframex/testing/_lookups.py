@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tframex.servers import server_named
 from tframex.testing._engine import Engine
 
 __all__ = ["look_up"]
@@ -13,7 +14,7 @@ def look_up(engine: Engine, path: str, body: dict[str, Any]) -> tuple[int, Any]:
     """The status and the JSON that answer a request for anything but a completion."""
     vllm = engine.dialect == "vllm"
     if path == "/v1/models":
-        owner = {"vllm": "vllm", "llama.cpp": "llamacpp", "openai": "system"}[engine.dialect]
+        owner = server_named(engine.dialect).owners[0]
         entry: dict[str, Any] = {"id": engine.model, "object": "model", "created": 1795342936, "owned_by": owner}
         if vllm:
             entry.update(root="smollm2-hf", parent=None, max_model_len=engine.context_window)

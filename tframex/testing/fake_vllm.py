@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from tframex.errors import ConfigurationError
+from tframex.servers import server_named
 from tframex.testing._delivery import Delivery
 from tframex.testing._engine import Answer, Engine, RequestError
 from tframex.testing._http import Hangup, HTTPConnection, Request
@@ -204,7 +205,8 @@ class FakeVLLM:
             await connection.respond(status, json.dumps(reply).encode(), self._headers())
 
     def _headers(self) -> dict[str, str]:
-        return {"server": "llama.cpp"} if self._engine.dialect == "llama.cpp" else {}
+        name, value = server_named(self._engine.dialect).header or ("", None)
+        return {} if value is None else {name: value}
 
     def _lookup(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         return look_up(self._engine, path, body)

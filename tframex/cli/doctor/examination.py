@@ -108,7 +108,7 @@ async def _asked(target: Target, check: Callable[[Awaitable[Finding]], Awaitable
     await check(served.server(target, reply))
     await check(served.window(target, reply))
     await check(served.tokenizer(target))
-    ids = {"return_token_ids": True} if target.owner == "vllm" else {}
+    ids = {"return_token_ids": True} if target.server.token_ids else {}
     stream = await listen(target, stream_options={"include_usage": True}, **ids)
     await check(streaming.streaming(target, stream))
     await check(streaming.usage(stream))

@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import anyio
-import httpx2
 
 from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.target import Reply, Target
@@ -15,7 +14,6 @@ from tframex.cli.doctor.target import Reply, Target
 __all__ = ["between", "model", "server", "tokenizer", "waiting", "window"]
 
 _BETWEEN = {"cf-ray": "Cloudflare", "x-amz-cf-id": "CloudFront", "x-served-by": "Fastly", "via": "a proxy"}
-_OWNERS = {"vllm": "vLLM", "llamacpp": "llama.cpp", "system": "OpenAI", "openai": "OpenAI"}
 
 
 async def between(reply: Reply) -> Finding:
@@ -62,7 +60,7 @@ async def model(target: Target, reply: Reply) -> Finding:
     return Finding(
         "model",
         # Others answer under names that are not on the list, or whatever the name.
-        "failed" if target.owner == "vllm" else "warning",
+        "failed" if target.server.refuses_other_names else "warning",
         f"{target.model!r} is not on the list; there is {', '.join(map(repr, target.served[:10]))}",
         "MODEL_NAME must be the name the server uses, which vLLM sets with --served-model-name.",
         f"MODEL_NAME={target.nearest}",
@@ -88,17 +86,11 @@ def _nearest(name: str, served: list[str]) -> str:
 
 async def server(target: Target, reply: Reply) -> Finding:
     """What serves, and its version."""
-    name, version = _OWNERS.get(target.owner, target.owner), ""
-    try:
-        if target.owner == "vllm":
-            found = await target.get(f"{target.root}/version")
-            version = str(found.body.get("version", "")) if isinstance(found.body, dict) else ""
-        elif target.owner == "llamacpp":
-            found = await target.get(f"{target.root}/props")
-            version = str(found.body.get("build_info", "")) if isinstance(found.body, dict) else ""
-            version = "" if "unknown" in version else version
-    except httpx2.HTTPError:
-        pass
+    kind = target.server
+    name, version = kind.title or target.owner, ""
+    if kind.version is not None:
+        version = str(await target.find(kind.version) or "")
+        version = "" if "unknown" in version else version
     if not name:
         header = reply.headers.get("server", "")
         return Finding(
@@ -110,13 +102,9 @@ async def server(target: Target, reply: Reply) -> Finding:
 async def window(target: Target, reply: Reply) -> Finding:
     """The context window."""
     entry: dict[str, Any] = next((entry for entry in _entries(reply) if entry.get("id") == target.model), {})
-    size = entry.get("max_model_len")
-    if size is None and target.owner == "llamacpp":
-        try:
-            props = (await target.get(f"{target.root}/props")).body
-            size = (props.get("default_generation_settings") or {}).get("n_ctx") if isinstance(props, dict) else None
-        except httpx2.HTTPError:
-            size = None
+    size = entry.get(target.server.window_entry)
+    if size is None and target.server.window is not None:
+        size = await target.find(target.server.window)
     if not isinstance(size, int):
         return Finding(
             "context window",

@@ -200,7 +200,7 @@ async def continuing(target: Target, found: Stream) -> Finding:
     start_over = "An answer that breaks off is begun anew by `run` and `call`; a stream raises StreamInterruptedError."
     if found.token_ids:
         return Finding(name, "ok", "token by token (token ids)", data={"how": "token_ids"})
-    if target.owner not in ("vllm", "llamacpp"):
+    if not target.server.continues:
         return Finding(
             name, "warning", "not possible here", "Only vLLM and llama.cpp continue a partial answer.", start_over
         )

@@ -16,6 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 import anyio
 import httpx2
 
+from tframex.servers import ServerKind, Where, server_of_owner
+
 __all__ = ["Reply", "Target", "parsed"]
 
 # Bytes of a body that are read, and characters from which a key is a secret.
@@ -93,6 +95,11 @@ class Target:
         return self.url.removesuffix("/v1")
 
     @property
+    def server(self) -> ServerKind:
+        """Which kind of server it is, as far as its models list says."""
+        return server_of_owner(self.owner)
+
+    @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
         parts = self.parts
@@ -119,6 +126,13 @@ class Target:
                     text = await self.text(response)
                     return Reply(response.status_code, response.headers, parsed(text), time.perf_counter() - began)
         raise httpx2.ReadTimeout(f"no whole answer within {self.seconds:g} s")
+
+    async def find(self, where: Where) -> Any:
+        """A value that the server has at its root, or None."""
+        try:
+            return where.find((await self.get(f"{self.root}{where.path}")).body)
+        except httpx2.HTTPError:
+            return None
 
     async def text(self, response: httpx2.Response) -> str:
         """The body of a response, as much of it as can be of interest, without the key: a server may echo it."""

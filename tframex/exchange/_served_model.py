@@ -1,0 +1,67 @@
+"""What is known of one model at one endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from tframex.exchange._retry import RetryBudget
+from tframex.exchange._wire import Chunk
+from tframex.servers import UNKNOWN, ServerKind, server_of_chunk, server_of_headers, server_of_owner
+
+__all__ = ["ServedModel"]
+
+
+@dataclass
+class ServedModel:
+    """Learned from what the endpoint sends anyway, or was asked once, and corrected when a guess was wrong.
+
+    Attributes:
+        server: Which kind of server it is.
+        token_ids: It sends token ids when asked, so that an answer can be continued token-exactly.
+        continues: It continues a partial assistant message. None: not tried yet.
+        probed: The models list was asked who serves it.
+        window: Tokens that prompt and answer may have together, or None.
+        described: The models list was asked all that it has to say: `window` None means that it is not said.
+        budget: The retries that are left.
+    """
+
+    server: ServerKind = UNKNOWN
+    token_ids: bool = False
+    continues: bool | None = None
+    probed: bool = False
+    window: int | None = None
+    described: bool = False
+    budget: RetryBudget = field(default_factory=RetryBudget)
+
+    def learn_from_headers(self, headers: Mapping[str, str]) -> None:
+        """Learn from the headers of any response."""
+        if self.server is UNKNOWN:
+            self._is(server_of_headers(headers))
+
+    def learn_from_chunk(self, chunk: Chunk) -> None:
+        """Learn from the first chunk of an answer, which counts for more than what a list says of it."""
+        prompt_ids = chunk.prompt_token_ids is not msgspec.UNSET
+        server = server_of_chunk(prompt_ids=prompt_ids, fingerprint=chunk.system_fingerprint)
+        if server is not UNKNOWN:
+            self._is(server)
+            # One whose chunks lack the field has no ids yet.
+            self.token_ids = self.token_ids or (prompt_ids and server.token_ids)
+
+    def learn_from_owner(self, owner: str) -> None:
+        """Learn from `owned_by` of the models list."""
+        if self.server is UNKNOWN:
+            self._is(server_of_owner(owner))
+            # One that has none yet ignores the question.
+            self.token_ids = self.server.token_ids
+
+    def forget(self) -> None:
+        """Forget what the models list says: the model has moved."""
+        self.window, self.described = None, False
+
+    def _is(self, server: ServerKind) -> None:
+        self.server = server
+        if self.continues is None:
+            self.continues = server.continues

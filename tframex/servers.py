@@ -1,0 +1,202 @@
+"""What is known of each kind of server: one row each.
+
+The model, the engine, the doctor and the fakes read it. Another kind of server is another row, with what was measured of
+it; a field that was not is left at its default, which promises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = [
+    "LLAMA_CPP",
+    "OPENAI",
+    "SERVERS",
+    "UNKNOWN",
+    "VLLM",
+    "Counting",
+    "ServerKind",
+    "Where",
+    "server_named",
+    "server_of_chunk",
+    "server_of_headers",
+    "server_of_owner",
+]
+
+
+@dataclass(frozen=True)
+class Where:
+    """A value in the JSON that a path answers with.
+
+    Attributes:
+        path: The path, from the server's root.
+        names: The way to the value through the JSON.
+    """
+
+    path: str
+    names: tuple[str, ...]
+
+    def find(self, body: object) -> Any:
+        """The value, or None."""
+        for name in self.names:
+            body = body.get(name) if isinstance(body, Mapping) else None
+        return body
+
+
+@dataclass(frozen=True)
+class Counting:
+    """A request that counts tokens.
+
+    Attributes:
+        path: Where it goes.
+        asked: The field that what is counted goes into.
+        answer: The field of the answer: a number, or a list whose length it is.
+        at_root: The path is at the server's root instead of under `/v1`.
+        options: Further fields.
+    """
+
+    path: str
+    asked: str
+    answer: str
+    at_root: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# vLLM's is asked of whoever is unknown, too: gateways hand it on, and others refuse the path.
+_COUNTS_TEXT = Counting("/tokenize", "prompt", "count", options={"add_special_tokens": False})
+_COUNTS_CHAT = Counting("/tokenize", "messages", "count")
+
+
+@dataclass(frozen=True)
+class ServerKind:
+    """One kind of server.
+
+    Attributes:
+        name: Its name in TFrameX.
+        title: Its name for people; empty for the unknown.
+        owners: What it calls itself in `owned_by` of the models list.
+        header: A header that only it sends, and its value (None: any).
+        fingerprint: How `system_fingerprint` of its chunks begins; empty if that tells nothing.
+        sends_prompt_ids: Its chunks have the field `prompt_token_ids`, also when nobody asked for it.
+        version: Where its version is.
+        window: Where the context window is, if not in the models list.
+        window_entry: The field of an entry in the models list that has it.
+        counts_text: How it counts the tokens of a text.
+        counts_chat: How it counts those of a conversation, with what the chat template adds.
+        continues: It continues a partial message of the assistant with `continue_final_message`. None: not known.
+        token_ids: It sends token ids when asked, and takes them as a prompt, so that an answer continues token-exactly.
+        event_is_token: Each of its events with text is one token.
+        says_why: It never ends an answer without a `finish_reason`.
+        refuses_other_names: It refuses a model that is not on its list.
+        any_name: It serves its one model under whatever name.
+        structured_output: Options that make it keep to a grammar.
+        tools: What tool calls need there.
+    """
+
+    name: str
+    title: str = ""
+    owners: tuple[str, ...] = ()
+    header: tuple[str, str | None] | None = None
+    fingerprint: str = ""
+    sends_prompt_ids: bool = False
+    version: Where | None = None
+    window: Where | None = None
+    window_entry: str = "max_model_len"
+    counts_text: Counting = _COUNTS_TEXT
+    counts_chat: Counting = _COUNTS_CHAT
+    continues: bool | None = None
+    token_ids: bool = False
+    event_is_token: bool = False
+    says_why: bool = False
+    refuses_other_names: bool = False
+    any_name: bool = False
+    structured_output: tuple[str, ...] = ()
+    tools: str = ""
+
+
+UNKNOWN = ServerKind("unknown")
+
+VLLM = ServerKind(
+    "vllm",
+    title="vLLM",
+    owners=("vllm",),
+    fingerprint="vllm-",
+    sends_prompt_ids=True,
+    version=Where("/version", ("version",)),
+    continues=True,
+    token_ids=True,
+    says_why=True,
+    refuses_other_names=True,
+    structured_output=("response_format", "structured_outputs"),
+    tools="--enable-auto-tool-choice and --tool-call-parser",
+)
+
+LLAMA_CPP = ServerKind(
+    "llama.cpp",
+    title="llama.cpp",
+    owners=("llamacpp",),
+    header=("server", "llama.cpp"),
+    version=Where("/props", ("build_info",)),
+    window=Where("/props", ("default_generation_settings", "n_ctx")),
+    # Its /tokenize takes other fields than vLLM's, and answers those with an empty list.
+    counts_text=Counting("/tokenize", "content", "tokens"),
+    counts_chat=Counting("/chat/completions/input_tokens", "messages", "input_tokens", at_root=False),
+    continues=True,
+    event_is_token=True,
+    says_why=True,
+    any_name=True,
+    structured_output=("response_format",),
+    tools="--jinja and a chat template with tools; calls are not enforced",
+)
+
+OPENAI = ServerKind(
+    "openai",
+    title="OpenAI",
+    owners=("system", "openai"),
+    header=("openai-version", None),
+    # It starts a new message after a partial one.
+    continues=False,
+    structured_output=("response_format",),
+)
+
+SERVERS = (VLLM, LLAMA_CPP, OPENAI, UNKNOWN)
+
+
+def server_named(name: str) -> ServerKind:
+    """The row of a kind.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return {server.name: server for server in SERVERS}[name]
+
+
+def server_of_owner(owner: str) -> ServerKind:
+    """The kind that calls itself so in the models list."""
+    return next((server for server in SERVERS if owner in server.owners), UNKNOWN)
+
+
+def server_of_headers(headers: Mapping[str, str]) -> ServerKind:
+    """The kind that sends such headers."""
+    for server in SERVERS:
+        if server.header is not None:
+            name, value = server.header
+            if name in headers and value in (None, headers[name]):
+                return server
+    return UNKNOWN
+
+
+def server_of_chunk(*, prompt_ids: bool, fingerprint: str | None) -> ServerKind:
+    """The kind that sends such a first chunk.
+
+    Args:
+        prompt_ids: It has the field `prompt_token_ids`.
+        fingerprint: Its `system_fingerprint`.
+    """
+    for server in SERVERS:
+        named = server.fingerprint and (fingerprint or "").startswith(server.fingerprint)
+        if named or (prompt_ids and server.sends_prompt_ids):
+            return server
+    return UNKNOWN
