@@ -47,7 +47,6 @@ PRIVATE_IMPORTS = {
 }
 LONG_FILES = {
     "sync/systems.py",
-    "systems/many/multi_call_system.py",
     "systems/reading/chain_of_agents.py",
     "systems/reading/long_text.py",
 }

@@ -248,6 +248,20 @@ class MultiCallSystem(BaseSystem):
             lambda: self._async.complete(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
         )
 
+    def events(
+        self,
+        prompt: str,
+        num_calls: int,
+        output_dir: str | Path = "multi_call_outputs",
+        base_filename: str = "output",
+        *,
+        progress: ProgressCallback | None = None,
+        **options: Any,
+    ) -> Generator[Event, None, None]:
+        return _bridge.iterate(
+            lambda: self._async.events(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
+        )
+
     def sample(self, prompt: str, n: int, *, progress: ProgressCallback | None = None, **options: Any) -> Samples:
         return _bridge.run(lambda: self._async.sample(prompt, n, progress=progress, **options))
 

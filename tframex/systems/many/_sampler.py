@@ -14,13 +14,15 @@ from tframex._logging import get_logger
 from tframex._types import Messages
 from tframex.completion import Completion
 from tframex.errors import ConfigurationError, TFrameXError
+from tframex.events import StepFinished
 from tframex.files import PartialFile
 from tframex.model import BaseModel, PartialAnswer
 from tframex.systems._meter import ProgressMeter
 from tframex.systems._recorded_call import RecordedCall, Recorder
 from tframex.systems.executor import Executor
+from tframex.systems.many._merged_events import Emit
 from tframex.systems.many.samples import Sample, Samples
-from tframex.tasks import Limit
+from tframex.tasks import Closing, Limit
 
 __all__ = ["Leftover", "Sampler", "reason_of"]
 
@@ -66,6 +68,7 @@ class Sampler:
         path: Path | None = None,
         partial: PartialAnswer | None = None,
         recorder: Recorder | None = None,
+        emit: Emit | None = None,
     ) -> Sample:
         """Make call number `index`, and write its answer to `path` as it comes.
 
@@ -76,6 +79,7 @@ class Sampler:
             path: The file, or None.
             partial: What an earlier run has received of the answer.
             recorder: Where the answer is written down, if there is no file.
+            emit: Takes the events of the call, if someone reads them.
 
         Raises:
             ConfigurationError: An option is wrong; it would be for every call.
@@ -99,7 +103,14 @@ class Sampler:
                     # The run was stopped in the moment in which this call was about to begin.
                     scope.cancel()
                     await anyio.lowlevel.checkpoint()
-                completion = await self.executor.complete(call)
+                if emit is None:
+                    completion = await self.executor.complete(call)
+                else:
+                    async with Closing(self.executor.events(call)) as events:
+                        async for event in events:
+                            if isinstance(event, StepFinished):
+                                completion = event.completion
+                            await emit(event)
             except ConfigurationError:
                 raise
             except Exception as error:
