@@ -22,6 +22,7 @@ from tframex.errors import (
 )
 from tframex.model import VLLMModel
 from tframex.testing import FakeVLLM, Fault
+from tframex.testing._http import Hangup, HTTPConnection
 
 pytestmark = pytest.mark.usefixtures("no_wait")
 
@@ -266,3 +267,26 @@ def test_an_interrupted_drop_in_stream_raises_what_users_of_openai_catch() -> No
     assert isinstance(caught.value, StreamInterruptedError)
     assert len(caught.value.partial) > 5
     assert TEXT.startswith(caught.value.partial)
+
+
+def test_a_reader_whose_leaving_a_write_notices_first_has_hung_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's write may fail before its watcher has read the end of the connection."""
+    written = 0
+
+    async def fails_in_the_middle(connection: HTTPConnection, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written == 3:
+            raise Hangup
+        await connection.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    monkeypatch.setattr(HTTPConnection, "chunk", fails_in_the_middle)
+
+    async def body() -> None:
+        async with VLLMModel("fake", server.url, "k", resume="never", max_retries=0) as model:
+            with pytest.raises(ModelError):
+                await model.call([{"role": "user", "content": "x"}])
+
+    with FakeVLLM() as server:
+        anyio.run(body)
+        assert [record.hung_up is not None for record in server.completions()] == [True]

@@ -111,8 +111,13 @@ class Delivery:
 
     async def _send(self, data: bytes, fault: Fault | None) -> None:
         size = fault.size if fault is not None and fault.kind == "split" else len(data)
-        for start in range(0, len(data), size or 1):
-            await self._connection.chunk(data[start : start + size])
+        try:
+            for start in range(0, len(data), size or 1):
+                await self._connection.chunk(data[start : start + size])
+        except Hangup:
+            # A write may fail before the watcher has seen the end.
+            self._hung_up()
+            raise
 
     async def _misbehave(self, fault: Fault, watcher: asyncio.Task[None]) -> None:
         if fault.kind == "cut":
