@@ -44,7 +44,7 @@ class BasicAgent(BaseAgent):
         Args:
             prompt: What to do.
             restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
-                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+                received until then are void: `CallRetried.dropped` says so. For those who do not show the pieces.
             **options: Options for the model.
 
         Raises:

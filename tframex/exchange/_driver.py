@@ -177,7 +177,7 @@ class _Body:
         with suppress(Exception), anyio.CancelScope(shield=True):
             with suppress(Exception):
                 await self._response.aclose()
-            # The layers below read each other through generators that nobody closes. ResponseReader on from the closed
+            # The layers below read each other through generators that are not closed. Reading on from the closed
             # connection makes all of them end, which trio would otherwise complain about.
             with anyio.move_on_after(_LEFT), suppress(Exception):
                 async for _left in self._body:

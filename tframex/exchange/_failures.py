@@ -45,7 +45,7 @@ def stream_cut(*, model_id: str, why: str = "") -> ModelConnectionError:
 
 
 def started_over(*, model_id: str) -> ModelConnectionError:
-    """The error for an endpoint that answers anew when it is asked to continue."""
+    """The error for an endpoint that starts over when it is asked to continue."""
     return ModelConnectionError("the endpoint started the answer over instead of continuing it", model_id=model_id)
 
 

@@ -24,7 +24,7 @@ class Ledger:
         self.reported = usage
 
     def begin_with(self, tokens: int) -> None:
-        """Note that an earlier run has spent so many tokens on the answer."""
+        """Note that an earlier run has spent this many tokens on the answer."""
         self._spent.append(ChunkUsage(0, tokens))
 
     def close(self, tokens: TokenTrail) -> None:

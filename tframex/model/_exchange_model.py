@@ -74,7 +74,7 @@ class ExchangeModel(BaseModel):
         Args:
             messages: The conversation, as the Chat Completions API takes it.
             restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
-                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+                received until then are void: `CallRetried.dropped` says so. For those who do not show the pieces.
             **options: Options of the API, or settings of the constructor for this call.
 
         Raises:

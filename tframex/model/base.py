@@ -69,7 +69,7 @@ class BaseModel(ABC):
         Args:
             messages: The conversation, as the Chat Completions API takes it.
             restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
-                received until then are void: `CallRetried.dropped` says so. For those who show the pieces to nobody.
+                received until then are void: `CallRetried.dropped` says so. For those who do not show the pieces.
             **options: Whatever the model understands.
 
         Raises:
