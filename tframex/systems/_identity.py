@@ -1,4 +1,4 @@
-"""What the journals know a call by."""
+"""How the journals identify a call."""
 
 from __future__ import annotations
 

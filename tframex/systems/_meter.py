@@ -67,7 +67,7 @@ class ProgressMeter:
         self.running -= 1
 
     def finish(self, detail: str, *, failed: bool) -> None:
-        """Note what became of a call."""
+        """Note how a call ended."""
         self.done += 1
         self.failed += failed
         self._report("call", detail)

@@ -1,4 +1,4 @@
-"""How long a call waits for a server that has too much to do, or has gone away."""
+"""How long a call waits for a server that is overloaded or unreachable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Patience:
     """Decides, without waiting itself, whether and when one call is sent again. It looks at no clock: time is an argument.
 
     Args:
-        seconds: For how long, since the server was last heard from. None: 120.
+        seconds: For how long, since the server last answered. None: 120.
         restarts: How often an answer that cannot be continued may be asked for again from its start.
     """
 
@@ -36,7 +36,7 @@ class Patience:
         Args:
             error: What the call has failed with.
             now: The time, in seconds.
-            known: Whether the server has answered any call of this run. One that was never heard from may not exist, and is
+            known: Whether the server has answered any call of this run. One that has never answered may not exist, and is
                 only waited for if it says itself that it is busy.
         """
         cause = cause_of(error)

@@ -46,8 +46,8 @@ class RecordedCall:
         messages: What is asked.
         options: Options for the model.
         partial: What an earlier run, or an earlier attempt of this one, has received of the answer.
-        restart: An answer that breaks off and cannot be continued may start over: its text is shown to no one before it is
-            complete.
+        restart: An answer that breaks off and cannot be continued may start over: its text is not shown to the caller
+            before it is complete.
         fitted: The options are known to fit the window; else that is looked after first.
         recorder: Where the answer is written down.
         pieces: The pieces of the text that have arrived.

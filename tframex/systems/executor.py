@@ -34,7 +34,7 @@ class Executor:
     """Makes the calls of one run.
 
     Each waits for its turn (`limit`, and what the server turns out to take), is sent again for two minutes to a server that
-    is busy or has gone away, is continued where it broke off, and is written down by its recorder while it arrives.
+    is busy or unreachable, is continued where it broke off, and is written down by its recorder while it arrives.
 
     Args:
         meter: Counts the calls and their pieces.

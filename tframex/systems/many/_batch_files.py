@@ -59,7 +59,7 @@ class BatchFiles:
         """Claim the files, and look at what earlier runs have written.
 
         Args:
-            job: Stands for the model and the options.
+            job: Identifies the model and the options.
             parsed: The request of a line.
             retry: Ask those lines again whose failure may not happen another time.
 

@@ -79,7 +79,7 @@ class BatchRun:
         Raises:
             OutputError: A file cannot be read or written.
             CheckpointError: The files are of another batch.
-            ModelError: The server has gone away, or takes no request whatever it is.
+            ModelError: The server has gone away, or refuses every request.
         """
         files, job = self._files, call_key(self._model, self._options, "batch")
         total = await anyio.to_thread.run_sync(count_lines, files.source)
@@ -191,7 +191,7 @@ class BatchRun:
             self._changed.set()
 
     async def _write(self, *, at_least: int) -> None:
-        """Write the results whose turn it is; wait until there are so many."""
+        """Write the results whose turn it is; wait until there are `at_least` of them."""
         await anyio.lowlevel.checkpoint()
         while not self._order or self._order[0] not in self._ready:
             if not at_least:
@@ -219,7 +219,7 @@ class BatchRun:
         return self._continues
 
     async def _save(self, calls: Sampler) -> None:
-        """Bring the checkpoint up to date: what is finished or in flight and not written yet."""
+        """Update the checkpoint: what is finished or in flight and not written yet."""
         rows: list[Row] = []
         continues = calls.executor.answered and await self._may_continue()
         for number, result in self._ready.items():

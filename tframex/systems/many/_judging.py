@@ -30,7 +30,7 @@ Answer to judge:
 
 How good is this answer to the task? Weigh whether it is right, complete and to the point. End with a line that says \
 "Points: N", where N is a whole number from 0 (useless) to 100 (perfect)."""
-# "Points: 85", "**Points:** 85/100.", or a bare number that is the whole line.
+# "Points: 85", "**Points:** 85/100.", or a line that is a bare number.
 _POINTS = re.compile(r"^(?:.*points[^:]*:)?\W*(\d+(?:\.\d+)?)(?:\s*/\s*100)?\W*$", re.IGNORECASE | re.MULTILINE)
 _MOST = 100
 # Judges that run concurrently in threads, at the most.

@@ -22,7 +22,7 @@ Emit = Callable[[Event], Awaitable[None]]
 async def merged_events(run: Callable[[Emit], Awaitable[Samples]]) -> AsyncGenerator[Event, None]:
     """What `run` emits, in order, and `RunFinished` with what it returns.
 
-    It runs in a task of its own, which owns whatever task groups it opens: none is open where this yields. Closing the
+    It runs in its own task, which owns whatever task groups it opens: none is open where this yields. Closing the
     iterator cancels it, and waits until its connections are closed.
 
     Args:

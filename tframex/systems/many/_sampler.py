@@ -114,7 +114,7 @@ class Sampler:
             except ConfigurationError:
                 raise
             except Exception as error:
-                # Also what a model of the user's own may raise: the other calls have been paid for.
+                # Also what the user's own model may raise: the other calls have been paid for.
                 failure = error
             finally:
                 del self._scopes[index]
@@ -144,7 +144,7 @@ class Sampler:
             scope.cancel()
 
     def unfinished(self) -> dict[int, RecordedCall]:
-        """The calls in flight of which something has arrived, by their number."""
+        """The calls in flight that have received something, by their number."""
         return {int(step): call for step, call in self.executor.in_flight.items() if call.pieces}
 
     @property

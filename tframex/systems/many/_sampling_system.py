@@ -53,7 +53,7 @@ class SamplingSystem(BaseSystem):
     ) -> dict[str, str]:
         """Send the prompt `num_calls` times and write the answers to `output_dir/base_filename_1.txt` and so on.
 
-        An answer grows in a `.partial` file and gets its name when it is whole. A failed call does not stop the others:
+        An answer grows in a `.partial` file and gets its name when it is complete. A failed call does not stop the others:
         its value starts with `ERROR:`, what it had received stays in its partial file, and why it failed in an `.error`
         file beside that.
 
@@ -132,7 +132,7 @@ class SamplingSystem(BaseSystem):
             prompt: What to send.
             n: How many times.
             progress: Called after each call, and twice a second.
-            **options: Options for the model; with `seed` the samples are distinct and can be had again.
+            **options: Options for the model; with `seed` the samples are distinct and can be repeated.
 
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.

@@ -85,7 +85,7 @@ class Ballot:
             if wanted == 0:
                 cancel()
                 return
-            # More than could decide the vote would be paid for in vain; a spare one keeps a slow one from holding it up.
+            # More than could decide the vote would be paid for and wasted; a spare one keeps a slow one from holding it up.
             while self._running < wanted + _SPARE and self._sent < self._most:
                 self._sent += 1
                 self._running += 1
@@ -100,7 +100,7 @@ class Ballot:
         """Who has won.
 
         Raises:
-            PartialFailureError: Nobody.
+            PartialFailureError: No answer counts.
         """
         if not self._counts:
             unusable = "says anything that counts; look at what `key` makes of them"
@@ -146,8 +146,8 @@ class Ballot:
 def certainty(leader: int, runner_up: int, left: int, others: int = 0) -> float:
     """How probable it is that the leader is still ahead after `left` more votes.
 
-    As many of those as so far (and no fewer) go to one of the two that are ahead, in a proportion of which nothing is
-    known but the votes so far: with a uniform prior, the number of further votes for the runner-up is beta-binomial.
+    As many of those as so far (and no fewer) go to one of the two that are ahead, in an unknown proportion, of which the
+    votes so far are the evidence: with a uniform prior, the number of further votes for the runner-up is beta-binomial.
 
     Args:
         leader: Votes for the answer that is ahead.

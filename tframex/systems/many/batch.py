@@ -26,7 +26,7 @@ _URL = "/v1/chat/completions"
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of a batch.
+    """The outcome of a batch.
 
     Attributes:
         lines: Lines of the input that have a result now, of this run or an earlier one.
@@ -34,7 +34,7 @@ class BatchResult:
         failed: How many of all lines have an error instead of an answer.
         usage: Tokens of this run.
         seconds: How long this run took.
-        peak: The most calls that were in flight at once.
+        peak: The most calls that were in flight at the same time.
         refusals: How often the server refused a request because it had too many; each was sent again.
         retried: How many lines had failed in an earlier run and were asked again.
     """
@@ -58,7 +58,7 @@ class BatchLine:
         custom_id: What the user calls it.
         messages: The conversation.
         options: Options of this line.
-        key: Stands for its content.
+        key: Identifies its content.
         official: It came in the format of OpenAI's Batch API.
         problem: Why it cannot be sent, or empty.
     """
@@ -80,7 +80,7 @@ class BatchLine:
             number: Its place in the input.
             raw: The line.
             model: Who will answer it.
-            options: Options for all lines; those of the line go before them.
+            options: Options for all lines; those of the line take precedence.
         """
         key = call_key(model, dict(options), raw.strip())
         try:
@@ -120,7 +120,7 @@ class BatchLine:
 
     @property
     def id(self) -> str:
-        """What a result of this line is known by: another line, model or option has another one."""
+        """Identifies a result of this line: another line, model or option has another one."""
         return f"batch_req_{self.key}"
 
     def result(self, sample: Sample) -> str:

@@ -20,7 +20,7 @@ __all__ = ["MultiCallSystem"]
 
 
 class MultiCallSystem(SamplingSystem):
-    """Makes many calls at once: into files, as samples, for a vote, or one for each of many prompts.
+    """Makes many calls concurrently: into files, as samples, for a vote, or one for each of many prompts.
 
     How many are in flight is found out while they run (`"auto"`): the number grows until the server refuses calls (429,
     503, no connection) or lets them wait, and follows what it can take from then on. All systems with `"auto"` on one
@@ -31,7 +31,7 @@ class MultiCallSystem(SamplingSystem):
     Args:
         system_id: A name for logs and errors.
         model: The model to work with.
-        max_concurrency: Calls in flight at once: `"auto"` or a number. The model's own `max_concurrency` holds as well.
+        max_concurrency: The most calls in flight: `"auto"` or a number. The model's own `max_concurrency` holds as well.
         warm_prefix: Send the first call ahead and the others when its first token has come, so that they find their common
             prompt in the server's prefix cache.
 
@@ -61,8 +61,8 @@ class MultiCallSystem(SamplingSystem):
             key: What an answer says: a short text that equal answers have in common, or None for an answer that does not
                 count. By default the last line of the text, without white space, case and a final full stop.
             confidence: How probable it must be that the missing votes would not change the winner; with 1 they cannot.
-            allow_truncated: Let answers vote that were cut off, at `max_tokens` say. What such a one says last is seldom
-                what it was going to say.
+            allow_truncated: Let answers vote that were cut off, at `max_tokens` say. The last line of such an answer is
+                seldom its result.
             progress: Called after each call, and twice a second.
             **options: Options for the model.
 
@@ -139,7 +139,7 @@ class MultiCallSystem(SamplingSystem):
             retry_failed: Ask lines again that failed in an earlier run, where the failure was not the line's own: the
                 connection, a timeout, 429, 5xx. When all of them have a result, the output is replaced as one file.
             progress: Called after each line, and twice a second.
-            **options: Options for all lines; those of a line go before them.
+            **options: Options for all lines; those of a line take precedence.
 
         Raises:
             ConfigurationError: An argument or option is wrong.

@@ -1,4 +1,4 @@
-"""What came of many calls."""
+"""The results of many calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sample:
     Attributes:
         index: Its number, from 1.
         completion: The answer, or None if there is none.
-        error: Why there is no answer, or no file of it; None if all is well.
+        error: Why there is no answer, or no file of it; None if there is one.
         path: The file of the answer, if it was written to one.
         partial: What had arrived of an answer that failed or was cancelled.
         started: Seconds after the beginning of the run when it was sent.
@@ -54,7 +54,7 @@ class Sample:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before the answer is used, in words; empty if all is well."""
+        """What to know before the answer is used, as text; empty if there is nothing."""
         return () if self.completion is None else self.completion.warnings
 
     @property
@@ -70,7 +70,7 @@ class Samples(Sequence[Sample]):
     Attributes:
         samples: The calls.
         seconds: How long all of them took together.
-        peak: The most calls that were in flight at once.
+        peak: The most calls that were in flight at the same time.
         refusals: How often the server refused a request because it had too many; each was sent again.
     """
 
@@ -106,12 +106,12 @@ class Samples(Sequence[Sample]):
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens generated in a second, over the whole run."""
+        """Tokens generated in a second, over the run."""
         return self.usage.completion_tokens / self.seconds if self.seconds else 0.0
 
     @property
     def calls_per_second(self) -> float:
-        """Answers in a second, over the whole run."""
+        """Answers in a second, over the run."""
         return len(self.texts) / self.seconds if self.seconds else 0.0
 
     def raise_for_errors(self) -> None:
@@ -146,7 +146,7 @@ class Samples(Sequence[Sample]):
         Args:
             what: What none of them did.
             errors: Why, for some of them.
-            truncated: What became of those that were cut off, if anything.
+            truncated: What happened to those that were cut off, if anything.
         """
         reasons = {**self._errors, **{f"call_{index}": error for index, error in errors.items()}}
         first = next(iter(reasons.values()), None)

@@ -1,4 +1,4 @@
-"""Asking a worker or the manager so that something comes of it: a thought must leave room for the text after it."""
+"""Asks a worker or the manager with room for both: the thought, and the text after it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def ask_worker(plan: ReadingPlan, name: str, request: Request) -> tuple[St
 
     Raises:
         ContextLengthError: The request, or the thought beside it, does not fit; ask for less.
-        ModelError: It has written nothing, however often it was asked.
+        ModelError: It has returned no text in any attempt.
     """
     runner = plan.runner
     own = name
@@ -67,7 +67,7 @@ async def ask_manager(plan: ReadingPlan, name: str, request: Request) -> Step:
     """A step of the manager's, whose answer gets what the window leaves.
 
     Raises:
-        ModelError: It has answered nothing, however often it was asked.
+        ModelError: It has returned no answer in any attempt.
     """
     runner = plan.runner
     own, wanted = name, runner.budget.answer
@@ -101,8 +101,8 @@ async def ask_manager(plan: ReadingPlan, name: str, request: Request) -> Step:
 def _empty(model: BaseModel, name: str, step: Step) -> str:
     if not step.thinking:
         return (
-            f"{model.model_id!r} has written nothing in step {name!r}, however often it was asked. Ask for it in other "
-            "words, or take another model."
+            f"{model.model_id!r} has written nothing in step {name!r}, in any attempt. Change the prompt, or use another "
+            "model."
         )
     return (
         f"{model.model_id!r} has written nothing in step {name!r}: its thoughts took {step.thinking} of the "

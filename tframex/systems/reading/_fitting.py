@@ -14,7 +14,7 @@ __all__ = ["Fitting", "fits_directly"]
 
 # Where neither the window nor a chunk size is known: a size that every current model takes.
 _CAREFUL = 2000
-# A request that uses so much of the room is full: the rest is not worth another question to the endpoint.
+# A request that uses this share of the room is full: the rest is not worth another question to the endpoint.
 _FULL = 0.94
 _TRIES = 8
 
@@ -104,7 +104,7 @@ class Fitting:
         """Tokens of a request: exactly, where the endpoint counts and the size is not given, otherwise what they may be."""
         meter = self._model.counter
         bound = meter.bound(messages)
-        # With a size of the user's own there is nothing to gain from knowing how much more would fit.
+        # With a size that the user chose there is nothing to gain from knowing how much more would fit.
         return bound if self._size is not None and bound <= limit else await meter.measure(messages)
 
     def _capped(self, size: int) -> int:

@@ -17,8 +17,8 @@ from tframex.text import strip_thinking
 
 __all__ = ["JournalRecorder", "step_from_row"]
 
-# What a kill may cost: an unfinished answer is written down when it has grown by so many pieces and by a fiftieth (all of
-# it is written each time, so long ones are written less often), and after so many seconds in any case.
+# They bound what a kill may cost: an unfinished answer is saved when it has grown by this many pieces and by a fiftieth
+# (all of it is written each time, so long ones are written less often), and after this many seconds in any case.
 _PIECES = 2
 _SHARE = 50
 _SECONDS = 0.1
@@ -29,7 +29,7 @@ class JournalRecorder(Recorder):
 
     Args:
         journal: Where to, or None.
-        key: What the call is known by.
+        key: Identifies the call.
         step: What is known of the step beforehand.
         decided: What the run has decided for it: options, and the number of its budget. A continued run takes the same.
     """

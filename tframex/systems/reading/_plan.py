@@ -39,7 +39,7 @@ _ANSWER_ONLY = frozenset(
 
 @dataclass(frozen=True)
 class ReadingPlan:
-    """What one run works with. What changes while it goes on, the budget, is the runner's.
+    """What one run works with. The budget, which changes during the run, belongs to the runner.
 
     Attributes:
         task: The task.

@@ -64,7 +64,7 @@ class StepRunner:
         emit: Takes what happens.
         progress: Called after each step, or None.
         meter: What measures the parts: what it has learned decides where the next one ends.
-        shown: Pieces of the answer are shown to someone, so that it cannot start over.
+        shown: Pieces of the answer are shown to the caller, so that it cannot start over.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class StepRunner:
             self.budgets.append(Budget(**row.details["value"]))
 
     async def revise(self, change: Callable[[Budget], Budget]) -> None:
-        """Work with another budget from here on, if there is anything to change: a decision of its own."""
+        """Work with another budget from here on, if there is anything to change: a separate decision."""
         async with self._revising:
             revised = change(self.budget)
             if revised != self.budget:
@@ -163,7 +163,7 @@ class StepRunner:
         Raises:
             ModelError: There is no complete answer.
         """
-        # Whatever was decided by this run is no part of what the step is known by: it may be decided otherwise today.
+        # What a run decided is not part of the step's identity: a later run may decide otherwise.
         key = call_key(request.model, {**request.options, request.limit: None}, request.messages)
         row = await self._row(name)
         if row is not None and row.key != key:

@@ -109,7 +109,7 @@ class Budget:
         )
 
     def with_thinking(self, tokens: int) -> Budget:
-        """What follows from a thought that needs so many tokens, half of the window at most; the same if that was known."""
+        """What follows from a thought of `tokens` tokens, half of the window at most; the same if that was known."""
         tokens = min(tokens, _LONGEST_THOUGHT if self.reading is None else self.reading // 2)
         return self if tokens <= self.thinking else replace(self, number=self.number + 1, thinking=tokens)
 

@@ -59,7 +59,7 @@ class ChainOfAgents(LongTextSystem):
         manager: The model that answers, if it is not `model`.
         order: Whether the first path reads from the beginning or from the end.
         paths: How many times the text is read, each time in another order: first `order`, then its reverse, then shuffled
-            orders. The paper's multi-path variants answer better, at so many times the price.
+            orders. The paper's multi-path variants answer better, at `paths` times the price.
         decide: How several answers become one: `"judge"` has the manager write the best one, `"vote"` takes the one that
             most paths gave (for short answers).
         stop_early: Let a worker say that the notes hold all the task needs; the rest is then not read.

@@ -137,7 +137,7 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> LongTextResult:
-        """As `run`, with every step, what it cost, and where the answer's sentences stand in the text.
+        """As `run`, with every step, what it cost, and where in the text the answer's sentences come from.
 
         The arguments and errors are those of `run`.
         """

@@ -71,7 +71,7 @@ class MapReduceSystem(LongTextSystem):
             build = partial(self._asked, plan)
             chunk, tokens = await plan.fitting.next(chunker, start, reached, budget.writing, build, budget.reading)
             if not spans and budget.reading is not None and not self.worker.counter.knows:
-                # Nobody counts for us: the first answer says how much more the next request can hold.
+                # The endpoint does not count: the first answer says how much more the next request can hold.
                 notes.append(await self._read(plan, "read/0", chunk, tokens))
             spans.append((chunk.start, chunk.end))
             reached = chunk.end

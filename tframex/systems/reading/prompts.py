@@ -42,12 +42,12 @@ class LongTextPrompts:
     Attributes:
         worker: Asks for notes on the next part; takes `{task}`, `{notes}` (what was noted so far, or a dash) and `{chunk}`.
         manager: Asks for the answer; takes `{task}` and `{notes}`.
-        direct: Asks for the answer on a text that fits as a whole; takes `{task}` and `{text}`.
+        direct: Asks for the answer on a text that fits into one request; takes `{task}` and `{text}`.
         condense: Asks for shorter notes; takes `{task}` and `{notes}`.
         judge: Asks for the best of several answers; takes `{task}` and `{answers}`.
 
     Raises:
-        ConfigurationError: A template lacks a field, or has one that nobody fills in.
+        ConfigurationError: A template lacks a field, or has an unknown one.
     """
 
     worker: str = (

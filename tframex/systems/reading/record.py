@@ -58,11 +58,11 @@ class LongTextResult:
         text: The answer.
         steps: Every model call, in the order in which they ended.
         answers: With several paths, the answer of each.
-        sources: Where the sentences of the answer stand in the text, as far as they can be found there.
+        sources: Where in the text the sentences of the answer come from, as far as they can be found there.
         counting_requests: How many times the endpoint was asked to count tokens.
         context_window: Tokens that prompt and answer of a step might have together, or None if unknown.
         finish_reason: Why the answer ended; `"length"`: it was cut off at `max_tokens`.
-        warnings: What is wrong with the answer or a step before it, for people to read; empty if nothing is.
+        warnings: What is wrong with the answer or a step before it, as text; empty if nothing is.
     """
 
     text: str

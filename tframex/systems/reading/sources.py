@@ -1,4 +1,4 @@
-"""Where an answer's sentences stand in the text."""
+"""Where in the text an answer's sentences come from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Source", "find_sources"]
 
 _SENTENCE = regex.compile(r"""(?:[^.!?。！？\n]|[.!?](?=\S))++(?:[.!?。！？]++["'”’」』)\]]*+|\n|\Z)""")
 _WORD = regex.compile(r"\p{Han}|\p{Hiragana}|\p{Katakana}|[\p{L}\p{M}\p{N}]+")
-# A passage of so many words is looked for; shorter ones stand everywhere.
+# The text is searched for passages of this many words; shorter ones occur everywhere.
 _SHINGLE = 3
 _LEAST_WORDS = 4
 # The share of a sentence's words that its passage has in the same order.
@@ -87,7 +87,7 @@ def _source(
     asked = [match.group().casefold() for match in _WORD.finditer(sentence)][:_LONGEST]
     best: tuple[float, int, int] = (0.0, 0, 0)
     if len(asked) >= _LEAST_WORDS:
-        # Where the sentence would begin if each of its shingles stood where it stands in the text.
+        # Where the sentence would begin, judged by the place of each of its shingles in the text.
         begins: Counter[int] = Counter()
         for offset in range(len(asked) - _SHINGLE + 1):
             for place in places.get(tuple(asked[offset : offset + _SHINGLE]), ())[:_COMMON]:
