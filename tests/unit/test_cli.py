@@ -192,15 +192,15 @@ def test_a_chain_is_called_cut_off_only_where_its_answer_was(server: FakeVLLM, f
 def test_a_chain_that_fails_goes_on_with_the_same_command(folder: Path) -> None:
     (folder / "long").write_text("All work and no play. " * 400)
     words = ["chain", "long", "What?", "--chunk-size", "300"]
-    with FakeVLLM(TEXT) as whole:
-        tframex(*words, API_URL=whole.url)
+    with FakeVLLM(TEXT) as complete:
+        tframex(*words, API_URL=complete.url)
     with FakeVLLM(TEXT, faults=[None, None, Fault.answer(b'{"error":"no"}', status=400)]) as server:
         done = tframex(*words, API_URL=server.url)
         assert done.exit_code == 1
-        assert "2 steps are kept. The same command goes on where it was." in done.stderr
+        assert "2 steps are kept. The same command continues where this one stopped." in done.stderr
         assert len(list((folder / ".tframex").iterdir())) >= 1
         assert tframex(*words, API_URL=server.url).stdout == f"{TEXT}\n"
-        assert len(server.completions()) == len(whole.completions()) + 1
+        assert len(server.completions()) == len(complete.completions()) + 1
     assert not (folder / ".tframex").exists()
 
 
@@ -276,7 +276,7 @@ def test_what_cannot_be_read_is_an_error_with_a_name(server: FakeVLLM, folder: P
 
 
 def test_a_key_goes_only_where_it_belongs(folder: Path, server: FakeVLLM) -> None:
-    """A folder may be somebody else's: what its `.env` names gets no key of the environment."""
+    """A folder may belong to someone else: what its `.env` names gets no key of the environment."""
     (folder / ".env").write_text(f"API_URL={server.url}\n")
     for variable in ("API_KEY", "OPENAI_API_KEY"):
         assert tframex("run", "x", **{variable: SECRET}).exit_code == 0
@@ -324,12 +324,12 @@ def test_a_file_of_settings_that_cannot_be_read_is_named(folder: Path) -> None:
     assert "the file .env cannot be read" in done.stderr
 
 
-def test_a_chain_without_a_place_for_its_checkpoint_works_all_the_same(server: FakeVLLM, folder: Path) -> None:
+def test_a_chain_that_can_write_no_checkpoint_works_all_the_same(server: FakeVLLM, folder: Path) -> None:
     (folder / ".tframex").write_text("a file")
     (folder / "long").write_text("All work and no play. " * 400)
     done = tframex("chain", "long", "What?", API_URL=server.url)
     assert (done.exit_code, done.stdout) == (0, f"{TEXT}\n")
-    assert "there is no place for a checkpoint" in done.stderr
+    assert "no checkpoint can be written" in done.stderr
 
 
 def test_versions_are_shown_for_a_report() -> None:
@@ -372,13 +372,17 @@ def heeds_ctrl_c() -> Iterator[None]:
 
 @pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process on Windows")
-def test_ctrl_c_leaves_files_whole_and_says_how_to_go_on(folder: Path) -> None:
+def test_ctrl_c_leaves_no_half_written_file_and_says_how_to_continue(folder: Path) -> None:
     (folder / "long").write_text("All work and no play. " * 400)
     (folder / "in.jsonl").write_text('"a"\n"b"\n')
     for words, left, hint in (
         (["run", "x", "-O", "answer"], "answer.partial", "What had arrived is in answer.partial."),
-        (["chain", "long", "x", "--chunk-size", "300"], ".tframex", "The same command goes on where it was."),
-        (["batch", "in.jsonl", "out.jsonl"], "out.jsonl", "The same command goes on where it was."),
+        (
+            ["chain", "long", "x", "--chunk-size", "300"],
+            ".tframex",
+            "The same command continues where this one stopped.",
+        ),
+        (["batch", "in.jsonl", "out.jsonl"], "out.jsonl", "The same command continues where this one stopped."),
     ):
         with FakeVLLM(TEXT, delay=0.2) as server:
             running = process(*words, API_URL=server.url)

@@ -55,7 +55,7 @@ def doctor(url: str, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
 
 
 def fault(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The one finding that is not well."""
+    """The one finding that is not ok."""
     bad = [finding for finding in found.values() if finding["status"] in ("failed", "warning")]
     assert len(bad) == 1, bad
     assert bad[0]["cause"]
@@ -263,7 +263,7 @@ def test_https_spoken_to_http() -> None:
 
 @contextmanager
 def encrypted(folder: Path) -> Iterator[str]:
-    """A TLS server with a certificate that nobody trusts."""
+    """A TLS server with a certificate that is not trusted."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
@@ -338,7 +338,7 @@ def event(text: str, finish: str = "null") -> bytes:
 
 
 def heard(answer: Callable[[socket.socket], None]) -> tuple[stream.Stream, Finding]:
-    """What is heard of a server that answers in a way of its own, and what is made of it."""
+    """What is received from a server with an unusual answer, and the finding."""
     with answering(answer) as target:
         found = anyio.run(stream.listen, target)
         return found, anyio.run(streaming.streaming, target, found)
@@ -350,19 +350,19 @@ def test_a_proxy_that_holds_the_answer_back() -> None:
         connection.sendall(HEAD + event("x ") * 20 + event("end", '"stop"') + b"data: [DONE]\n\n")
 
     found, finding = heard(collected)
-    assert found.whole
+    assert found.complete
     assert finding.status == "warning"
-    assert "21 pieces came all at once" in finding.detail
+    assert "all 21 pieces arrived together" in finding.detail
     assert "proxy_buffering off" in finding.fix
 
 
-def test_a_body_that_stays_open_after_its_end_is_whole() -> None:
+def test_a_body_that_stays_open_after_its_end_is_complete() -> None:
     def left_open(connection: socket.socket) -> None:
         connection.sendall(HEAD + event("one two three", '"stop"') + b"data: [DONE]\n\n")
         connection.recv(1)  # until the client hangs up
 
     found, finding = heard(left_open)
-    assert found.whole
+    assert found.complete
     assert finding.status == "ok"
 
 
@@ -398,7 +398,7 @@ def test_a_small_window() -> None:
     [
         (Fault.busy(429), "lower the concurrency"),
         (Fault.busy(503), "lower the concurrency"),
-        (Fault.html(), "what stands before it"),
+        (Fault.html(), "any proxy before it"),
         (Fault.answer(b'{"choices":[{"message":{"content":"One"}}]}'), "supports stream=true"),
         (Fault.answer(b'{"error":"no such thing"}', status=404), "ends in /v1"),
         (Fault.answer(b'{"error":"not a chat model"}', status=400), "it is a chat model"),
@@ -418,7 +418,7 @@ def test_an_error_in_the_middle_and_an_event_that_is_nonsense() -> None:
 
 def test_a_server_that_takes_few_requests_at_once() -> None:
     bad = warning(COUNT, "concurrency", faults=[None, *[Fault.busy(429)] * 3])
-    assert "of 8 requests at once 3 refused (429)" in bad["detail"]
+    assert "of 8 concurrent requests 3 refused (429)" in bad["detail"]
     assert "max_concurrency" in bad["fix"]
 
 
@@ -427,7 +427,7 @@ def test_a_server_that_closes_idle_connections_early(monkeypatch: pytest.MonkeyP
     with answering(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")) as target:
         found = anyio.run(load.idle_connections, target)
     assert found.status == "warning"
-    assert "is sent again then" in found.cause
+    assert "must be sent again" in found.cause
 
 
 def test_the_queue_is_read_from_the_metrics() -> None:
@@ -546,7 +546,7 @@ def test_a_proxy_is_named_without_its_password(proxy: str, place: str) -> None:
 
 @contextmanager
 def answering(answer: Callable[[socket.socket], None]) -> Iterator[Target]:
-    """A server that answers its one request in a way of its own."""
+    """A server that answers its one request in an unusual way."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -570,7 +570,7 @@ def answering(answer: Callable[[socket.socket], None]) -> Iterator[Target]:
 
 
 def test_of_several_kinds_of_servers_on_a_list_the_first_does_not_count() -> None:
-    """A gateway lists a model of a vLLM first; the one asked for is somebody else's."""
+    """A gateway lists a model of a vLLM first; the one asked for is served by another server."""
     listed = Fault.answer(b'{"data":[{"id":"llama","owned_by":"vllm"},{"id":"gpt","owned_by":"openai"}]}')
     with FakeVLLM(COUNT, dialect="openai", lookups={"/v1/models": listed}) as server:
         code, found = doctor(server.url, "--model", "fake")

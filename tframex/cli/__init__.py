@@ -53,7 +53,7 @@ def _run() -> None:
 
 
 def _open_streams() -> None:
-    """Have streams that can be written to, whatever the process was started with."""
+    """Make sure that standard output and error can be written to, whatever the process was started with."""
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:
@@ -65,7 +65,7 @@ def _open_streams() -> None:
 
 
 def _discard(output: TextIO) -> None:
-    """Let nothing be written any more: Python tries again when it ends, and would say that it fails."""
+    """Send further output nowhere: Python writes the rest when it ends, and would report that it fails."""
     with suppress(OSError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, output.fileno())
@@ -73,7 +73,7 @@ def _discard(output: TextIO) -> None:
 
 
 def _hide_secrets() -> None:
-    """Take a key, and a URL with a password, out of the process's title, where everybody on the machine can read it."""
+    """Take a key, and a URL with a password, out of the process's title, which every user of the machine can read."""
     words = list(sys.argv)
     for number, word in enumerate(sys.argv):
         option, sign, value = word.partition("=")

@@ -25,7 +25,9 @@ __all__ = ["Prompt", "as_json", "prompt_of", "register"]
 Prompt = Annotated[str, typer.Argument(help="What to ask; - reads it from standard input.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-O", metavar="FILE", help="Write the answer here; it grows in FILE.partial until whole."),
+    typer.Option(
+        "--output", "-O", metavar="FILE", help="Write the answer here; it grows in FILE.partial until complete."
+    ),
 ]
 System = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="Instructions for the model.")]
 

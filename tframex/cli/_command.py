@@ -22,7 +22,7 @@ _SHARED: tuple[type, ...] = (EndpointOptions, Sampling, Terminal)
 def command(app: typer.Typer, name: str | None = None) -> Callable[[F], F]:
     """Add a function to the commands.
 
-    A parameter of the type `EndpointOptions`, `Sampling` or `Terminal` stands for the options that are the fields of that
+    A parameter of the type `EndpointOptions`, `Sampling` or `Terminal` adds the options that are the fields of that
     class. Errors of TFrameX and Ctrl-C end the command with a message and an exit code.
 
     Args:

@@ -1,4 +1,4 @@
-"""`tframex doctor`: what stands between you and an answer."""
+"""`tframex doctor`: what keeps you from an answer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
         endpoint: EndpointOptions,
         terminal: Terminal,
         timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for each sign of life.")] = 15.0,
-        concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests to send at once.")] = 8,
+        concurrency: Annotated[int, typer.Option(min=1, max=256, help="Requests to send concurrently.")] = 8,
     ) -> None:
         """Find out why an endpoint does not answer.
 

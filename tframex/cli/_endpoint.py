@@ -33,7 +33,7 @@ class EndpointOptions:
 
     api_url: Annotated[
         str | None,
-        typer.Option("--api-url", metavar="URL", help="EndpointOptions URL. [env: API_URL or OPENAI_BASE_URL]"),
+        typer.Option("--api-url", metavar="URL", help="URL of the API. [env: API_URL or OPENAI_BASE_URL]"),
     ] = None
     api_key: Annotated[
         str | None,
@@ -64,7 +64,7 @@ class EndpointOptions:
 
     @cached_property
     def _address(self) -> tuple[str | None, str]:
-        """The URL, and who names it: `"option"`, or a variable and where that stands."""
+        """The URL, and what names it: `"option"`, or a variable and where it is set."""
         if self.api_url:
             return self.api_url, "option"
         for layer, where in ((os.environ, "the environment"), (self._file, ".env")):
@@ -75,10 +75,10 @@ class EndpointOptions:
 
     @cached_property
     def _secret(self) -> tuple[str | None, str]:
-        """The key, and who names it.
+        """The key, and what names it.
 
         A key goes only where it belongs: one of the environment never to a URL that a file of this folder names, since the
-        folder may be somebody else's; and OPENAI_API_KEY only to OPENAI_BASE_URL.
+        folder may belong to someone else; and OPENAI_API_KEY only to OPENAI_BASE_URL.
         """
         if self.api_key:
             return self.api_key, "option"
@@ -92,22 +92,22 @@ class EndpointOptions:
 
     @property
     def url(self) -> str | None:
-        """Where it is, if anybody says."""
+        """Its URL, or None if it is not set."""
         return self._address[0]
 
     @property
     def key(self) -> str | None:
-        """Its key, if anybody says."""
+        """Its key, or None if it is not set."""
         return self._secret[0]
 
     @property
     def model_name(self) -> str | None:
-        """The model, if anybody says."""
+        """The model, or None if it is not set."""
         return self.model or self.environ.get("MODEL_NAME", "").strip() or None
 
     @property
     def sources(self) -> dict[str, str]:
-        """Who names the URL, the key and the model; what nobody names is missing."""
+        """What names the URL, the key and the model; those that are not set are missing."""
         model = "option" if self.model else ""
         if not model and self.model_name:
             model = f"MODEL_NAME in {'the environment' if os.environ.get('MODEL_NAME') else '.env'}"
@@ -120,10 +120,10 @@ class EndpointOptions:
         return self.local or self.url is not None
 
     def check(self) -> None:
-        """Refuse to go on without an endpoint.
+        """Refuse to continue without an endpoint.
 
         Raises:
-            ConfigurationError: Nobody says which one.
+            ConfigurationError: None is named.
         """
         if not self.given:
             raise ConfigurationError(
@@ -146,7 +146,7 @@ class EndpointOptions:
 
         self.check()
         if self.local and self.api_url:
-            raise ConfigurationError("--local is an endpoint of its own; leave --api-url out, or --local")
+            raise ConfigurationError("--local is an endpoint itself; leave out --api-url or --local")
         if self.local:
             # For the numbers of the environment; this model asks no endpoint.
             named = {"model_name": "local", "api_url": "http://127.0.0.1", "api_key": "none"}

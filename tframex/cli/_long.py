@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _FOLDER = Path(".tframex")
-_GOES_ON = "The same command goes on where it was."
+_CONTINUES = "The same command continues where this one stopped."
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Ask about a text of any length.
 
-        It is read chunk by chunk. If it is interrupted, the same command goes on where it was.
+        It is read chunk by chunk. If it is interrupted, the same command continues where it stopped.
         """
         from tframex import sync
         from tframex.files import content_key
@@ -72,10 +72,10 @@ def register(app: typer.Typer) -> None:
             )
             kept = checkpoint or _automatic(job, terminal)
             if kept is not None and kept.exists():
-                terminal.remark(f"Going on with what is kept in {kept}.")
+                terminal.remark(f"Continuing from {kept}.")
             else:
                 terminal.remark(f"Reading {len(text)} characters.")
-            terminal.hint = _GOES_ON if kept is not None else ""
+            terminal.hint = _CONTINUES if kept is not None else ""
             _answer(system, question, text, {**options, "checkpoint": kept}, terminal)
         if checkpoint is None and kept is not None:
             _forget(kept)
@@ -88,9 +88,7 @@ def _automatic(job: str, terminal: Terminal) -> Path | None:
         if not os.access(_FOLDER, os.W_OK):
             raise PermissionError(f"{_FOLDER} cannot be written")
     except OSError as exc:
-        terminal.remark(
-            f"If this is interrupted, it begins anew: there is no place for a checkpoint ({exc}).", "yellow"
-        )
+        terminal.remark(f"If this is interrupted, it starts over: no checkpoint can be written ({exc}).", "yellow")
         return None
     return _FOLDER / f"chain-{job[:12]}.sqlite"
 
@@ -114,7 +112,7 @@ def _answer(system: sync.LongTextSystem, question: str, text: str, options: dict
 
         def progress(step: Progress) -> None:
             if terminal.hint:
-                terminal.hint = f"{step.done} steps are kept. {_GOES_ON}"
+                terminal.hint = f"{step.done} steps are kept. {_CONTINUES}"
             shown(step)
 
         checkpoint = options.pop("checkpoint")

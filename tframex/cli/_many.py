@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
         with endpoint.open() as model:
             system = sync.MultiCallSystem("multi", model, max_concurrency=max_concurrency or "auto")
             terminal.hint = (
-                f"Answers in {output_dir} are whole, unfinished ones end in .partial; more need another --base-name."
+                f"Answers in {output_dir} are complete, unfinished ones end in .partial; more need another --base-name."
             )
             with terminal.progress() as progress:
                 samples = system.complete(
@@ -81,7 +81,7 @@ def register(app: typer.Typer) -> None:
                 terminal.write(f"{sample.path}\n")
         terminal.remark(
             f"{len(samples.texts)} of {calls} answers in {samples.seconds:.1f} s, "
-            f"{samples.tokens_per_second:.0f} tokens/s, up to {samples.peak} at once"
+            f"{samples.tokens_per_second:.0f} tokens/s, up to {samples.peak} concurrently"
         )
         _cut_off(samples, terminal)
         terminal.hint = ""
@@ -155,10 +155,10 @@ def register(app: typer.Typer) -> None:
         from tframex import sync
 
         if "-" in (str(source), str(target)):
-            raise ConfigurationError("batch needs two files: it goes on by what is in them; - is not one")
+            raise ConfigurationError("batch needs two files, from which it resumes; - is not one")
         with endpoint.open() as model:
             system = sync.MultiCallSystem("batch", model, max_concurrency=max_concurrency or "auto")
-            terminal.hint = "The same command goes on where it was."
+            terminal.hint = "The same command continues where this one stopped."
             with terminal.progress() as progress:
                 found = system.run_file(source, target, checkpoint=checkpoint, progress=progress, **sampling.options)
         terminal.hint = ""

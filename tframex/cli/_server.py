@@ -1,4 +1,4 @@
-"""`tframex models`, `tframex local` and `tframex version`: who serves, and who asks."""
+"""`tframex models`, `tframex local` and `tframex version`: the server, and this installation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
         context_window: Annotated[int, typer.Option(min=2, help="Tokens of prompt and answer together.")] = 4096,
-        slots: Annotated[int, typer.Option(min=1, help="Requests served at once.")] = 2,
+        slots: Annotated[int, typer.Option(min=1, help="Requests served concurrently.")] = 2,
         threads: Annotated[
             int | None, typer.Option(min=1, help="Threads to compute with. [default: half of the processors]")
         ] = None,
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
             else:
                 terminal.write(f"API_URL={server.url}\nAPI_KEY=none\nMODEL_NAME={server.model_name}\n")
                 terminal.remark(
-                    f"A window of {server.context_window} tokens, {slots} requests at once. Ctrl-C stops it."
+                    f"A window of {server.context_window} tokens, {slots} concurrent requests. Ctrl-C stops it."
                 )
             sys.stdout.flush()
             # Ctrl-C is how it ends.

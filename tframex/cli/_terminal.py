@@ -38,7 +38,7 @@ class Terminal:
     _showing: ExitStack | None = field(default=None, init=False, repr=False)
 
     def write(self, text: str) -> None:
-        """Show a piece of the answer at once."""
+        """Show a piece of the answer immediately."""
         sys.stdout.write(text)
         sys.stdout.flush()
 
@@ -109,7 +109,7 @@ class Terminal:
         """Show how far long work is: a bar on a terminal, else a line now and then.
 
         Args:
-            details: Show what each step has brought, too.
+            details: Show what each step has returned, too.
         """
         if self.quiet or self.json:
             yield lambda step: None
@@ -129,7 +129,7 @@ class Terminal:
                 self._showing = None
 
     def end_progress(self) -> None:
-        """Take the progress away: the answer begins."""
+        """Remove the progress: the answer begins."""
         if self._showing is not None:
             showing, self._showing = self._showing, None
             showing.close()
@@ -146,7 +146,7 @@ def _console(*, stderr: bool) -> Console:
 
     class Output(Console):
         def on_broken_pipe(self) -> None:
-            # That of rich ends the process; what to do is for `main` to say.
+            # The method of rich ends the process; `main` decides what to do.
             raise
 
     return Output(stderr=stderr, soft_wrap=True, color_system="auto" if _styled() else None)
@@ -183,7 +183,7 @@ def _bar(console: Console, details: bool) -> Iterator[ProgressCallback]:
             if details and step.detail and step.done != said:
                 said = step.done
                 text = " ".join(step.detail.split())
-                # Not the console's whole width: a line that wraps would be torn by the bar.
+                # Not the console's full width: a line that wraps would be torn by the bar.
                 line = f"{step.stage} {step.done}/{step.total}  {text}"[: console.width - 1]
                 bar.console.print(line, style="dim", markup=False, highlight=False)
             failed = f", {step.failed} failed" if step.failed else ""

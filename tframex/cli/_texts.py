@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
             with endpoint.open() as model:
                 number = model.counter.measure_text(text)
                 counted = model.counter.requests > 0
-                name = model.model_id if counted else f"estimated for {model.model_id}, which nobody counts for"
+                name = model.model_id if counted else f"estimated for {model.model_id}, whose endpoint does not count"
                 window = model.window()
         else:
             from tframex.tokens import default_counter

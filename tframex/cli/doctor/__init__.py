@@ -1,4 +1,4 @@
-"""What stands between a user and an answer."""
+"""What keeps a user from an answer."""
 
 from tframex.cli.doctor.examination import examine
 from tframex.cli.doctor.finding import Finding, Status

@@ -33,7 +33,7 @@ async def api(target: Target) -> tuple[Finding, Reply | None]:
                 "API",
                 "failed",
                 f"{target.url}/models is a web page ({reply.status}), not an API",
-                "The URL is that of a user interface, or a login page stands before the API.",
+                "The URL is that of a user interface, or the API is behind a login page.",
                 "Give the base of the API in API_URL; for vLLM http://HOST:8000/v1.",
             ),
             None,
@@ -63,7 +63,7 @@ def _moved(target: Target, reply: Reply) -> Finding:
         "API",
         "failed",
         f"{target.url}/models is somewhere else ({reply.status}, {display_url(location)})",
-        "The API has moved, wants https, or a login page stands before it.",
+        "The API has moved, needs https, or is behind a login page.",
         f"API_URL={base}" if base.startswith("http") and location.endswith("/models") else "Check API_URL.",
     )
 
@@ -74,7 +74,7 @@ def key_refused(target: Target, reply: Reply) -> Finding:
         return Finding(
             "API",
             "failed",
-            f"the endpoint wants a key ({reply.status}: {reply.said})",
+            f"the endpoint requires a key ({reply.status}: {reply.said})",
             "None is set.",
             "Set API_KEY; for vLLM the value of its --api-key.",
         )
@@ -83,8 +83,8 @@ def key_refused(target: Target, reply: Reply) -> Finding:
         "failed",
         f"the endpoint refuses the key ({reply.status}: {reply.said})",
         f"The key ({target.sources.get('key', 'given')}) is wrong, expired or not allowed here.",
-        "Check API_KEY: a vLLM server wants the value of its --api-key. Another API_KEY in the environment goes before "
-        "that in .env.",
+        "Check API_KEY: a vLLM server expects the value of its --api-key. An API_KEY in the environment takes precedence "
+        "over the one in .env.",
     )
 
 
@@ -97,7 +97,7 @@ async def _no_answer(target: Target, exc: httpx2.HTTPError) -> Finding:
             "The server takes connections but does not answer: it is starting, stuck or out of memory.",
             "Look at its log; restart it if it does not recover.",
         )
-    cause, fix = "The server or a proxy hangs up.", "Look at the logs of server and proxy."
+    cause, fix = "The server or a proxy closes the connection.", "Look at the logs of server and proxy."
     if "CERTIFICATE_VERIFY_FAILED" in str(exc):
         cause = "A proxy in between shows a certificate that this machine does not trust."
         fix = "Point SSL_CERT_FILE to the certificate of the proxy's authority."
@@ -111,12 +111,12 @@ async def _no_answer(target: Target, exc: httpx2.HTTPError) -> Finding:
 
 
 async def _speaks_tls(target: Target) -> bool:
-    anybody = ssl.create_default_context()
-    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    unverified = ssl.create_default_context()
+    unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     try:
         with anyio.fail_after(target.seconds):
             stream = await anyio.connect_tcp(
-                *target.address, tls=True, ssl_context=anybody, tls_standard_compatible=False
+                *target.address, tls=True, ssl_context=unverified, tls_standard_compatible=False
             )
             await stream.aclose()
     except (OSError, TimeoutError, anyio.BrokenResourceError, anyio.EndOfStream):
@@ -138,7 +138,7 @@ async def _elsewhere(target: Target, reply: Reply) -> tuple[Finding, Reply | Non
     if target.model is not None:
         # Some gateways list nothing; whether there is an API is seen below.
         cause = "The path in API_URL is wrong, or the endpoint does not list its models."
-        return Finding("API", "warning", detail, cause, "None is needed if the checks below are well."), reply
+        return Finding("API", "warning", detail, cause, "None is needed if the checks below pass."), reply
     return (
         Finding(
             "API",

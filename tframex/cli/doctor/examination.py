@@ -1,4 +1,4 @@
-"""All checks in order: what a later one needs, an earlier one has found to be there."""
+"""All checks in order: each finds what the later ones need."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ async def examine(
         try:
             found = await pending
         except Exception as exc:
-            # Servers and machines are odd in more ways than anybody thinks of; the other findings must not be lost.
+            # Servers and machines fail in ways that were not foreseen; the other findings must not be lost.
             name = next(name for name in CHECKS if name not in {finding.check for finding in done})
             found = Finding(
                 name,
                 "failed",
                 f"the check itself failed ({target.clean(f'{type(exc).__name__}: {exc}')[:200]})",
-                "The endpoint, or this machine, answers in a way that was not foreseen.",
+                "The endpoint, or this machine, answers in a way that the check does not know.",
                 "Please report it, with the output of `tframex version`.",
             )
         done.append(found)

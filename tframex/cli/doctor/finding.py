@@ -16,9 +16,9 @@ class Finding:
 
     Attributes:
         check: Which check.
-        status: `"failed"` makes the endpoint unusable; a `"warning"` costs speed, certainty or patience.
+        status: `"failed"` makes the endpoint unusable; with a `"warning"` it works, but slower or with less certainty.
         detail: What was seen.
-        cause: What probably lies behind it, if something is wrong.
+        cause: The probable cause, if something is wrong.
         fix: What to do about it.
         data: Figures, for programs.
     """

@@ -1,4 +1,4 @@
-"""Checks of connections: idle ones, and many at once."""
+"""Checks of connections: idle ones, and several concurrently."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tframex.cli.doctor.target import Target
 
 __all__ = ["concurrency", "idle_connections"]
 
-# How long TFrameX keeps an idle connection, and how long is looked.
+# Seconds for which TFrameX keeps an idle connection, and for which the check watches one.
 _OURS, _LOOKED = 4.0, 6.0
 
 
@@ -21,7 +21,7 @@ async def idle_connections(target: Target) -> Finding:
     """How long the server keeps a connection that nothing is sent on."""
     name = "idle connections"
     if target.proxy is not None:
-        return Finding(name, "skipped", "not looked at: they end at the proxy")
+        return Finding(name, "skipped", "not examined: they end at the proxy")
     host, port = target.address
     request = (
         f"GET {target.parts.path}/models HTTP/1.1\r\nHost: {target.parts.netloc}\r\n"
@@ -67,8 +67,8 @@ async def _watched(stream: anyio.abc.ByteStream) -> Finding:
         name,
         "warning",
         f"closed after {seconds:.1f} s",
-        f"TFrameX keeps idle connections for {_OURS:g} s: a request may be written into one that is just being closed, and "
-        "is sent again then.",
+        f"TFrameX keeps idle connections for {_OURS:g} s: a request may be written into one that is being closed, and must "
+        "be sent again.",
         "Raise the server's or proxy's keep-alive timeout to 5 s or more (uvicorn: --timeout-keep-alive).",
         {"seconds": seconds},
     )
@@ -81,7 +81,7 @@ def _how(stream: Stream) -> str:
 
 
 async def concurrency(target: Target, alone: Stream) -> Finding:
-    """Whether several requests are served at once."""
+    """Whether several requests are served concurrently."""
     streams: list[Stream] = []
 
     async def one() -> None:
@@ -93,29 +93,27 @@ async def concurrency(target: Target, alone: Stream) -> Finding:
             group.start_soon(one)
     seconds = time.perf_counter() - began
     refused = [s.reply.status for s in streams if s.reply is not None and s.reply.status in (429, 503)]
-    bad = [s for s in streams if not s.whole and not (s.reply is not None and s.reply.status in (429, 503))]
+    bad = [s for s in streams if not s.complete and not (s.reply is not None and s.reply.status in (429, 503))]
     data = {"at_once": target.concurrency, "refused": len(refused), "failed": len(bad), "seconds": seconds}
     if refused or bad:
         what = f"{len(refused)} refused ({refused[0]})" if refused else f"{len(bad)} failed ({_how(bad[0])})"
         return Finding(
             "concurrency",
             "warning",
-            f"of {target.concurrency} requests at once {what}",
-            "The server, or a proxy before it, takes fewer requests at once, or has too little memory for them.",
+            f"of {target.concurrency} concurrent requests {what}",
+            "The server, or a proxy before it, takes fewer concurrent requests, or has too little memory for them.",
             'Set max_concurrency, lower num_calls, or let MultiCallSystem find the number ("auto", its default).',
             data,
         )
     last = max((s.times[0] for s in streams if s.times), default=0.0)
     first = alone.times[0] if alone.times else 0.0
-    detail = (
-        f"{target.concurrency} at once are served in {seconds:.1f} s; the last waits {last:.2f} s for its first token"
-    )
+    detail = f"{target.concurrency} concurrent requests took {seconds:.1f} s; the last waited {last:.2f} s for a token"
     if last > 1 and last > 10 * first:
         return Finding(
             "concurrency",
             "warning",
             f"{detail} (alone: {first:.2f} s)",
-            "They stand in a queue: the server works on few at once.",
+            "They wait in a queue: the server processes only a few concurrently.",
             "Raise --max-num-seqs (vLLM), -np (llama.cpp) or --slots (tframex local), or lower the concurrency.",
             data,
         )

@@ -35,7 +35,7 @@ async def installation() -> Finding:
         "installation",
         "warning",
         f"{here}; but {other} says: {said}",
-        "The command stands in another environment than the Python that runs your scripts.",
+        "The command is in another environment than the Python that runs your scripts.",
         f"Activate the environment of {sys.executable}, or install TFrameX for {other} as well (its `-m pip install`).",
     )
 

@@ -17,7 +17,7 @@ _BETWEEN = {"cf-ray": "Cloudflare", "x-amz-cf-id": "CloudFront", "x-served-by": 
 
 
 async def between(reply: Reply) -> Finding:
-    """Whether a proxy stands before the server."""
+    """Whether there is a proxy before the server."""
     server = reply.headers.get("server", "")
     found = next((name for header, name in _BETWEEN.items() if header in reply.headers), None)
     found = found or next((name for name in ("cloudflare", "nginx", "envoy", "caddy") if name in server.lower()), None)
@@ -26,7 +26,7 @@ async def between(reply: Reply) -> Finding:
     return Finding(
         "in between",
         "warning",
-        f"{found} stands before the server",
+        f"{found} is before the server",
         "Proxies and tunnels give up on silent answers (Cloudflare after 100 s, nginx after 60 s) and may hold text back.",
         "Raise its read timeout and switch its buffering off; answers that it cuts are continued where the server can.",
     )
@@ -151,6 +151,6 @@ async def tokenizer(target: Target) -> Finding:
 
 
 def waiting(metrics: str) -> int | None:
-    """How many requests stand in vLLM's queue, from its metrics."""
+    """How many requests wait in vLLM's queue, from its metrics."""
     found = re.findall(r"^vllm:num_requests_waiting(?:\{[^}]*\})? ([\d.e+]+)", metrics, re.MULTILINE)
     return int(sum(map(float, found))) if found else None

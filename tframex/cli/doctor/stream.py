@@ -18,9 +18,9 @@ __all__ = ["Stream", "listen"]
 _TOKENS = 128
 # How the lines of an event stream begin.
 _FIELDS = ("data:", ":", "event:", "id:", "retry:")
-# Lines of a body that is none which are read.
+# The most lines that are read of a body that is not an event stream.
 _LINES = 1000
-# What the answer can be had without.
+# Options that can be left out of the request.
 _OPTIONAL = ("stream_options", "max_tokens", "temperature", "return_token_ids")
 
 
@@ -30,7 +30,7 @@ class Stream:
 
     Attributes:
         text: Its content.
-        thought: What came in a field of its own.
+        thought: What came in a separate field.
         thought_field: The name of that field.
         finish_reason: Why it ended, if it said so.
         usage: What it says it took.
@@ -39,7 +39,7 @@ class Stream:
         reply: The reply, if it was not a stream.
         broken: How it broke, if it did.
         silent: Whether it fell silent.
-        endless: Whether it went on long after `max_tokens`.
+        endless: Whether it continued long after `max_tokens`.
         refused: Options that the endpoint does not take.
     """
 
@@ -57,7 +57,7 @@ class Stream:
     refused: list[str] = field(default_factory=list)
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether all of it came, or more than was asked for."""
         return (self.finish_reason is not None or self.endless) and not self.broken and not self.silent
 
@@ -95,7 +95,7 @@ class Stream:
             if thought or delta.get("content"):
                 self.times.append(seconds)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
-        # One that does not keep to max_tokens may go on for ever.
+        # One that ignores max_tokens may never end.
         self.endless = len(self.times) > 4 * _TOKENS
 
 
@@ -160,7 +160,7 @@ async def _first(lines: AsyncIterator[str]) -> str | None:
 
 
 async def _whole(first: str, lines: AsyncIterator[str]) -> str:
-    """A body that is no event stream, as much of it as tells what it is."""
+    """The beginning of a body that is not an event stream: enough to tell what it is."""
     found = [first]
     async for line in lines:
         found.append(line)

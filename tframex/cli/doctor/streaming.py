@@ -16,12 +16,12 @@ from tframex.text import RepetitionGuard
 
 __all__ = ["continuing", "reasoning", "repetition", "streaming", "usage"]
 
-# Text that comes all at once this long after the request was held back by somebody.
+# All of the text at the same time, this long after the request: a proxy held it back.
 _HELD_BACK = 0.5
 
 
 async def streaming(target: Target, found: Stream) -> Finding:
-    """Whether an answer comes, whole and as it is made."""
+    """Whether a complete answer arrives, and while it is generated."""
     if found.reply is not None:
         return _refused(target, found.reply)
     if found.silent:
@@ -42,14 +42,14 @@ async def streaming(target: Target, found: Stream) -> Finding:
             "failed",
             f"the answer is empty (finish_reason {found.finish_reason!r})",
             "The chat template or the model does not fit, or the stop tokens are wrong.",
-            "Ask the server without TFrameX (curl); check its --chat-template.",
+            "Send the server a request without TFrameX (curl); check its --chat-template.",
         )
     if found.endless:
         return Finding(
             "streaming",
             "warning",
-            f"the answer goes on after max_tokens; not listened to any longer after {len(found.times)} pieces",
-            "The endpoint, or a proxy, does not keep to max_tokens.",
+            f"the answer continues after max_tokens; stopped reading after {len(found.times)} pieces",
+            "The endpoint, or a proxy, ignores max_tokens.",
             "Stop strings and VLLMModel(total_timeout=...) end long answers all the same.",
         )
     if found.refused:
@@ -73,9 +73,9 @@ async def streaming(target: Target, found: Stream) -> Finding:
         return Finding(
             "streaming",
             "warning",
-            f"{len(found.times)} pieces came all at once after {first:.1f} s",
-            "A proxy collects the answer and passes it on when it is whole.",
-            "Switch its buffering off (nginx: proxy_buffering off), or go past it.",
+            f"all {len(found.times)} pieces arrived together after {first:.1f} s",
+            "A proxy buffers the answer and passes it on when it is complete.",
+            "Switch its buffering off (nginx: proxy_buffering off), or bypass it.",
             data,
         )
     if first > 10 or longest > 5:
@@ -83,7 +83,7 @@ async def streaming(target: Target, found: Stream) -> Finding:
             "streaming",
             "warning",
             detail,
-            "The server has too much to do, or reads slowly.",
+            "The server is overloaded, or processes prompts slowly.",
             "Lower the concurrency; look for `Waiting` requests in its log.",
             data,
         )
@@ -94,7 +94,7 @@ def _refused(target: Target, reply: Reply) -> Finding:
     if reply.status in (401, 403):
         return replace(key_refused(target, reply), check="streaming")
     if reply.html:
-        cause, fix = "A login page or a proxy answers instead of the API.", "Check API_URL and what stands before it."
+        cause, fix = "A login page or a proxy answers instead of the API.", "Check API_URL and any proxy before it."
     elif reply.status == 404:
         cause = "The endpoint does not know this model, or has no Chat Completions API."
         fix = (
@@ -181,14 +181,14 @@ async def reasoning(found: Stream) -> Finding:
 
 
 async def repetition(found: Stream) -> Finding:
-    """Whether the model goes round in circles."""
+    """Whether the model loops."""
     guard = RepetitionGuard(4)
     if guard.feed(found.text or found.thought) is None:
         return Finding("repetition", "ok", "none in this answer")
     return Finding(
         "repetition",
         "warning",
-        "the answer says the same again and again",
+        "the answer repeats the same passage again and again",
         "Small or strongly quantized models loop, above all at temperature 0 and with a large max_tokens.",
         "Raise temperature, set repetition_penalty=1.1, lower max_tokens; VLLMModel(max_repeats=4) ends such answers.",
     )
@@ -197,7 +197,7 @@ async def repetition(found: Stream) -> Finding:
 async def continuing(target: Target, found: Stream) -> Finding:
     """Whether an answer that breaks off can be continued."""
     name = "continuing"
-    start_over = "An answer that breaks off is begun anew by `run` and `call`; a stream raises StreamInterruptedError."
+    start_over = "An answer that breaks off starts over in `run` and `call`; a stream raises StreamInterruptedError."
     if found.token_ids:
         return Finding(name, "ok", "token by token (token ids)", data={"how": "token_ids"})
     if not target.server.continues:
@@ -217,7 +217,7 @@ async def continuing(target: Target, found: Stream) -> Finding:
     return Finding(
         name,
         "warning",
-        f"it went on with {rest.text[:30]!r} instead of {expected[:30]!r}",
-        "The chat template or a proxy does not keep continue_final_message.",
+        f"it continued with {rest.text[:30]!r} instead of {expected[:30]!r}",
+        "The chat template or a proxy ignores continue_final_message.",
         start_over,
     )

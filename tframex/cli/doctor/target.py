@@ -20,7 +20,7 @@ from tframex.servers import ServerKind, Where, server_of_owner
 
 __all__ = ["Reply", "Target", "parsed"]
 
-# Bytes of a body that are read, and characters from which a key is a secret.
+# The most bytes of a body that are read, and how many characters a key must have to be a secret.
 _MOST, _SECRET = 1 << 20, 8
 
 
@@ -63,7 +63,7 @@ class Target:
         key: The key, or None.
         model: The model's name, or None; filled in when only one is served.
         seconds: How long to wait for each sign of life.
-        concurrency: Requests to send at once.
+        concurrency: Requests to send concurrently.
         sources: Where `url`, `key` and `model` were found, such as `"API_URL in .env"`.
         owner: Who serves, as the models list says.
         served: The models of that list.
@@ -121,11 +121,11 @@ class Target:
         began = time.perf_counter()
         async with self._client() as client:
             with anyio.move_on_after(self.seconds):
-                # One limit for the whole: a body may come byte by byte for ever.
+                # One limit for the complete body: it may come byte by byte and never end.
                 async with client.stream("GET", url) as response:
                     text = await self.text(response)
                     return Reply(response.status_code, response.headers, parsed(text), time.perf_counter() - began)
-        raise httpx2.ReadTimeout(f"no whole answer within {self.seconds:g} s")
+        raise httpx2.ReadTimeout(f"no complete answer within {self.seconds:g} s")
 
     async def find(self, where: Where) -> Any:
         """A value that the server has at its root, or None."""
@@ -145,7 +145,7 @@ class Target:
 
     def clean(self, text: str) -> str:
         """A text without the key."""
-        # A short one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
+        # A short one ("none", "x") is not secret, and would be found in unrelated words.
         return text.replace(self.key, "***") if self.key is not None and len(self.key) >= _SECRET else text
 
     @asynccontextmanager
