@@ -245,7 +245,7 @@ def test_json_of_another_shape_is_read_as_far_as_it_is_understood(choice: Any, t
     body = {"choices": [choice], "usage": {"prompt_tokens": None, "completion_tokens": 2.0}, "id": 7}
     state.reader.feed(b"data: " + json.dumps(body).encode() + b"\n\n")
     assert state.answer.content == text
-    assert state.reader.whole
+    assert state.reader.complete
     assert state.answer.unspliceable
 
 
@@ -424,7 +424,7 @@ def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: byt
         if not shortcut:
             state.reader._plain = -1000
         chunks = [chunk if isinstance(chunk, str) else _only_text(chunk) for chunk in state.reader.feed(data).chunks]
-        states.append((chunks, known(state), state.reader.whole))
+        states.append((chunks, known(state), state.reader.complete))
     assert states[0] == states[1]
 
 

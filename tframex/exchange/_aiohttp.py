@@ -1,4 +1,4 @@
-"""The aiohttp transport of the official client, with the exceptions of httpx2's own."""
+"""The aiohttp transport of the official client, raising the exceptions of httpx2's own transport."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _PATCHED_POOLS = ("AsyncConnectionPool", "AsyncHTTPConnection", "AsyncHTTPProxy"
 
 
 class AioTransport(httpx2.AsyncBaseTransport):
-    """Sends through aiohttp, which costs a quarter of httpx2 for each network read, but fails as httpx2 does.
+    """Sends through aiohttp, which costs a quarter of httpx2 for each network read, but raises httpx2's exceptions.
 
-    The official adapter calls a refused connection and a reset one a timeout, and lets other exceptions of aiohttp through.
+    The official adapter reports a refused or reset connection as a timeout, and lets other exceptions of aiohttp through.
     While a mock of httpx2 is installed, requests go through httpx2, where it can see them.
 
     Args:
-        limits: Of the connections.
+        limits: How many connections are opened and kept.
         trust_env: Whether the environment's proxies are used.
     """
 
@@ -59,7 +59,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
 
 
 class _Body(httpx2.AsyncByteStream):
-    """The body of a response, in place of the adapter's stream, so that it costs nothing more for each read."""
+    """The body of a response, read without the adapter's stream, which would make each read cost more."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
@@ -95,7 +95,7 @@ def _is_foreign(function: object) -> bool:
 
 
 def _cause(exc: Exception) -> BaseException | None:
-    """The exception of aiohttp: what the adapter made of it is of no use."""
+    """The exception of aiohttp: the one that the adapter raises from it does not tell failures apart."""
     return exc.__cause__ if isinstance(exc, httpx2.TransportError) else exc
 
 

@@ -17,7 +17,7 @@ def chain(exc: BaseException | None) -> Iterator[BaseException]:
 
 
 def links(exc: BaseException) -> Iterator[BaseException]:
-    """Every exception that hangs on one: causes, contexts, members of groups."""
+    """Every exception linked to one, itself included: causes, contexts, members of groups."""
     seen: dict[int, BaseException] = {}
     waiting: list[BaseException | None] = [exc]
     while waiting:
@@ -31,7 +31,7 @@ def links(exc: BaseException) -> Iterator[BaseException]:
 
 
 def describe(exc: BaseException) -> str:
-    """The deepest link of the chain says what really happened; the upper ones say "Connection error."."""
+    """Describe the deepest link of the chain, which says what really happened; the upper ones say "Connection error."."""
     root = list(chain(exc))[-1]
     text = str(root) or next((str(link) for link in chain(exc) if str(link)), "")
     return f"{type(root).__name__}: {text}" if text else type(root).__name__

@@ -44,7 +44,7 @@ class ReadClock:
 
 
 class _AsyncioReadClock(ReadClock):
-    """One timer for a whole stream: a wait only notes its deadline (0.3 us)."""
+    """One timer for all waits of a stream: a wait only notes its deadline (0.3 us)."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -84,7 +84,7 @@ class _AsyncioReadClock(ReadClock):
         self._timer = None
         task = self._task
         if task is None:
-            return  # Nobody is waiting; the next wait arms the timer again.
+            return  # No wait is under way; the next one arms the timer again.
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._ring)
             return
@@ -92,7 +92,7 @@ class _AsyncioReadClock(ReadClock):
         task.cancel()
 
     def _is_ours(self) -> bool:
-        # A cancellation from outside may arrive in the same moment; it wins (as in asyncio.timeout).
+        # A cancellation from outside may arrive at the same moment; it takes precedence (as in asyncio.timeout).
         self._rang = False
         if sys.version_info >= (3, 11):
             task = asyncio.current_task()

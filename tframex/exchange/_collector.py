@@ -33,17 +33,17 @@ class _Answer:
         return bool(self.passages) and self.passages[-1][0]
 
     def passage(self, *, thought: bool) -> list[str]:
-        """The pieces of the passage that grows, a new one if the last is of the other kind."""
+        """The pieces of the last passage, or of a new one if the last is of the other kind."""
         if not self.passages or self.passages[-1][0] is not thought:
             self.passages.append((thought, []))
         return self.passages[-1][1]
 
     def of(self, *, thought: bool) -> str:
-        """All that was thought, or all that was said."""
+        """All of the reasoning, or all of the content."""
         return "".join("".join(pieces) for kind, pieces in self.passages if kind is thought)
 
     def inline(self) -> str:
-        """All of it, the reasoning between tags."""
+        """All of the text, the reasoning between tags."""
         text = ""
         for thought, pieces in self.passages:
             text += ("<think>" if thought else "</think>" if text else "") + "".join(pieces)
@@ -65,7 +65,7 @@ class Collector:
         """Forget everything: the answer starts over."""
         self.tokens = TokenTrail()
         self.unspliceable = False
-        """Something arrived that cannot be joined: tool calls, a second answer, a refusal."""
+        """Something arrived that cannot be joined: tool calls, a second answer, a refusal, a chunk of another shape."""
         self._answers: dict[int, _Answer] = {}
         self._text: list[str] | None = None
 
@@ -76,7 +76,7 @@ class Collector:
             answer.finish_reason = None
 
     def begin_with(self, text: str, tokens: int) -> None:
-        """Begin with text of the first answer that is known already."""
+        """Begin with text of the first answer that has already been received."""
         self._answer(0).passage(thought=False).append(text)
         self.tokens.begin_with(tokens)
 
@@ -86,11 +86,11 @@ class Collector:
         """Take in content of the first answer: what `note` does, in a fraction of the time.
 
         Args:
-            texts: The texts, each of an event of its own.
+            texts: The texts, one for each event.
             ids: The tokens of each, where they are known.
 
         Returns:
-            False: it cannot, since they end a thought; nothing was taken in.
+            Whether they were taken in: not where they end a thought, which only `note` can do.
         """
         if self._text is None:
             answer = self._answer(0)
@@ -102,7 +102,7 @@ class Collector:
         return True
 
     def note(self, chunk: Chunk, into: list[Delta | str]) -> bool:
-        """Take in one chunk, add what the reader gets of it to `into`, and say whether an answer ended with it."""
+        """Take in one chunk, add what the reader gets of it to `into`, and return whether an answer ended with it."""
         finished = False
         for choice in chunk.choices or ():
             answer, delta = self._answer(choice.index), choice.delta
@@ -151,7 +151,7 @@ class Collector:
             answer = self._answers[index] = _Answer()
         return answer
 
-    # -- what is there -------------------------------------------------------------------------------------------
+    # -- what has arrived ----------------------------------------------------------------------------------------
 
     @property
     def begun(self) -> int:
@@ -165,7 +165,7 @@ class Collector:
 
     @property
     def phase(self) -> Phase:
-        """What the first answer has come to."""
+        """What the first answer has reached: nothing yet, reasoning, or content."""
         first = self._answers.get(0)
         return "nothing" if first is None or not first.passages else "reasoning" if first.thinking else "content"
 
@@ -176,7 +176,7 @@ class Collector:
 
     @property
     def content(self) -> str:
-        """What the first answer says, without separate reasoning."""
+        """The content of the first answer, without separate reasoning."""
         return self._answers[0].of(thought=False) if 0 in self._answers else ""
 
     @property
@@ -186,11 +186,11 @@ class Collector:
 
     @property
     def text(self) -> str:
-        """The text of the first answer as the reader has it."""
+        """The text of the first answer as the reader has received it."""
         return self._written(self._answers[0]) if 0 in self._answers else ""
 
     def partial_message(self) -> str:
-        """The first answer as the model generated it, its thought between tags."""
+        """The first answer as the model generated it, its reasoning between tags."""
         thought, content = self.reasoning, self.content
         if not thought:
             return content

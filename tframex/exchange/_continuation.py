@@ -15,9 +15,9 @@ from tframex.servers import UNKNOWN
 __all__ = [
     "after_text",
     "after_tokens",
-    "asked_in_vain",
     "final",
     "is_refused",
+    "refuses_token_ids",
     "standing_of",
     "unlearn",
 ]
@@ -35,7 +35,7 @@ def standing_of(
 ) -> Standing:
     """All that the next step depends on."""
     limit, tokens = request.max_tokens, answer.tokens
-    # Only where events are counted in tokens: a gateway may send a letter in each.
+    # Only where each event is known to be a token: a gateway may send single letters.
     counted = tokens.counted or served.server.event_is_token
     return Standing(
         anything=answer.anything,
@@ -60,7 +60,7 @@ def after_tokens(request: ChatRequest, answer: Collector, delay: float) -> tuple
 
 
 def after_text(request: ChatRequest, answer: Collector, delay: float) -> tuple[Attempt, Splice]:
-    """Continue the text with `continue_final_message`; ask again if there is nothing but white space."""
+    """Continue the text with `continue_final_message`; ask again if only white space has arrived."""
     message = answer.partial_message()
     partial = message.rstrip()
     said = answer.reasoning if answer.phase == "reasoning" else answer.content
@@ -81,15 +81,15 @@ def is_refused(kind: str, error: ModelError) -> bool:
 
 
 def unlearn(served: ServedModel, kind: str, error: ModelError) -> None:
-    """Correct what is known of the endpoint after a refusal that says something about all answers."""
+    """Correct what is known of the endpoint after a refusal that applies to all answers."""
     if kind == "tokens" and isinstance(error, ModelStatusError) and error.status_code in (404, 405):
         served.token_ids = False
     if kind == "continue" and isinstance(error.__cause__, StartedOverError):
         served.continues = False
 
 
-def asked_in_vain(sent: ChatRequest, asked: ChatRequest, error: ModelError) -> bool:
-    """Whether a request was refused because of the token ids that we, not the user, asked for: by a gateway, say."""
+def refuses_token_ids(sent: ChatRequest, asked: ChatRequest, error: ModelError) -> bool:
+    """Whether a request was refused (by some gateways) because of the token ids that we, not the user, asked for."""
     name = "return_token_ids"
     return (
         isinstance(error, ModelStatusError)
@@ -101,7 +101,7 @@ def asked_in_vain(sent: ChatRequest, asked: ChatRequest, error: ModelError) -> b
 
 
 def final(error: ModelError, answer: Collector, model_id: str) -> ModelError:
-    """The error to raise when nothing can be done about `error`."""
+    """The error to raise when `error` leads to no further request."""
     if isinstance(error, (ModelTimeoutError, ResponseFormatError)) or not answer.anything:
         return error
     if isinstance(error, ModelStatusError) and error.status_code < 500:

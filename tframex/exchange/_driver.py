@@ -1,4 +1,4 @@
-"""Sends what an `Exchange` asks for and feeds it what comes back."""
+"""Sends the requests of an `Exchange` and feeds it the responses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Clocks", "drive", "is_plain"]
 
-# What may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
+# Seconds for what may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
 _EPILOGUE = 5.0
 _DRAIN = 0.1  # the official client waits as long
 _LEFT = 1.0
@@ -47,13 +47,13 @@ async def drive(
     """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
     Args:
-        exchange: What to send, and what became of it.
+        exchange: The state of the answer: decides what to send, takes in what arrives.
         endpoint: Where to send it.
         clocks: Time limits.
-        opened: The response to the first request, if somebody else has sent it.
+        opened: The response to the first request, if the caller has sent it already.
 
     Raises:
-        ModelError: The answer is not whole and could not be made so.
+        ModelError: The answer is incomplete and could not be completed.
     """
     clock = read_clock()
     end = clock.now() + _or_inf(clocks.total)
@@ -65,7 +65,7 @@ async def drive(
             if exchange.further and step.kind != "probe":
                 yield Arrival()
             if step.delay:
-                # A wait that the total limit would cut short is not begun in vain: the deadline is checked below.
+                # Never beyond the total limit, whose deadline is checked below.
                 await anyio.sleep(min(step.delay, max(0.0, end - clock.now())))
             if step.kind == "probe":
                 step = exchange.probed(
@@ -95,7 +95,7 @@ async def drive(
                         if batch.chunks:
                             yield batch
                             # The reader's own time does not count.
-                            idle = _EPILOGUE if reading.whole else _or_inf(clocks.idle)
+                            idle = _EPILOGUE if reading.complete else _or_inf(clocks.idle)
                             deadline = min(end, clock.now() + idle)
                         if reading.failure is not None:
                             raise reading.failure
@@ -112,7 +112,7 @@ async def drive(
         if exchange.tail.chunks:
             yield exchange.tail
     except BaseException as exc:
-        # Reports that show local variables would show what a server has echoed.
+        # Error reports that show local variables would show what a server has echoed.
         data, batch = b"", None
         if isinstance(exc, TFrameXError):
             edge.clean(exc)
@@ -173,19 +173,19 @@ class _Body:
             return
         # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
         # also, and above all, when this task has been cancelled.
-        # A failure to close must not take the place of what ends this: it would pass for a break, and be mended.
+        # A failure to close must not replace the exception that ends this: it would be taken for a break, and resumed.
         with suppress(Exception), anyio.CancelScope(shield=True):
             with suppress(Exception):
                 await self._response.aclose()
-            # The layers below read each other through generators that are not closed. Reading on from the closed
-            # connection makes all of them end, which trio would otherwise complain about.
+            # The layers below read each other through generators that are not closed. Reading further from the closed
+            # connection ends all of them; otherwise trio complains about them.
             with anyio.move_on_after(_LEFT), suppress(Exception):
                 async for _left in self._body:
                     pass
 
 
 def is_plain(response: Any) -> bool:
-    """Whether the body's stream can be read directly, which saves time at each read: it is neither compressed nor read."""
+    """Whether the body's stream can be read directly, which saves time at each read: not compressed, and not yet read."""
     compressed = response.headers.get("content-encoding", "identity") != "identity"
     return not (compressed or response.is_stream_consumed)
 

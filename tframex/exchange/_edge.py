@@ -1,4 +1,4 @@
-"""The one place where foreign exceptions (the official client's, and those of whatever HTTP library is below it) become
+"""The one place where foreign exceptions (those of the official client and of the HTTP library below it) become
 TFrameX's own, and where keys are taken out of errors.
 """
 
@@ -26,11 +26,11 @@ _READING = {"TimeoutException", "ReadTimeout", "WriteTimeout", "SocketTimeoutErr
 
 @dataclass(frozen=True)
 class ErrorEdge:
-    """What errors say of an endpoint, and what they must not say.
+    """Translates exceptions of one endpoint and takes its secrets out of them.
 
     Attributes:
         model_id: The served name.
-        url: Where the endpoint is, as it is shown.
+        url: The endpoint's address as errors show it.
         secrets: What is taken out.
     """
 
@@ -40,16 +40,16 @@ class ErrorEdge:
 
     @classmethod
     def of(cls, client: Any, model_id: str) -> ErrorEdge:
-        """That of an official client of either colour, with its key, its headers and the password in its URL."""
+        """The edge of an official client, async or sync: hides its key, its secret headers and the password in its URL."""
         url = str(client.base_url)
         key = client.api_key if isinstance(client.api_key, str) else ""
-        # `default_headers` is a property that would ask a callable key.
+        # `default_headers` is a property that would call a callable key.
         headers, query = getattr(client, "_custom_headers", None), getattr(client, "_custom_query", None)
         secrets = Secrets.of(key, url, headers, query)
         return cls(model_id, display_url(url).rstrip("/"), secrets)
 
     def knowing(self, transport: Mapping[str, Any]) -> ErrorEdge:
-        """This one, for a request with headers and parameters of its own."""
+        """The edge for a request, which also hides the secrets in its own headers and parameters."""
         secrets = self.secrets.and_those_of(transport.get("extra_headers"), transport.get("extra_query"))
         return self if secrets is self.secrets else replace(self, secrets=secrets)
 
@@ -96,6 +96,6 @@ class ErrorEdge:
 
 
 def _is_timeout(exc: Exception, names: set[str]) -> bool:
-    """The aiohttp transport calls every failure to connect a timeout; what happened is further down the chain."""
+    """Whether it was a timeout: the aiohttp transport calls every failure to connect one; the cause is down the chain."""
     through_aiohttp = any(type(link).__module__.startswith("aiohttp") for link in chain(exc))
     return not through_aiohttp or bool(names & {"TimeoutError", "ServerTimeoutError", "SocketTimeoutError"})

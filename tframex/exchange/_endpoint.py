@@ -19,11 +19,11 @@ __all__ = ["Endpoint"]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where requests go, and how errors speak of it.
+    """Where requests go, and how its errors are translated.
 
     Attributes:
         client: The official client.
-        edge: Makes its exceptions ours.
+        edge: Translates its exceptions into ours.
     """
 
     client: openai.AsyncOpenAI
@@ -31,7 +31,7 @@ class Endpoint:
 
     @classmethod
     def of(cls, client: openai.AsyncOpenAI, model_id: str) -> Endpoint:
-        """That of an official client, for one of the models behind it."""
+        """The endpoint of an official client, for one of the models behind it."""
         return cls(client, ErrorEdge.of(client, model_id))
 
     @property
@@ -44,7 +44,7 @@ class Endpoint:
         return self.edge.translate(exc)
 
     async def owner(self, model: str, seconds: float) -> str:
-        """Who serves a model, as the models list says; empty if it does not say, or not in time."""
+        """Who serves a model, according to the models list; empty if that is not reported within `seconds`."""
         import httpx2  # with the official client, when it is first needed
 
         try:

@@ -11,8 +11,8 @@ from tframex.exchange._served_model import ServedModel
 
 __all__ = ["Evidence"]
 
-# So many tokens may be missing where all the rest says that the answer is complete: special ones, for which some servers
-# send no event.
+# How many tokens may be missing (or 5 %, if that is more) where everything else shows that the answer is complete: special
+# ones, for which some servers send no event.
 _SPECIAL = 4
 _FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")
 
@@ -21,9 +21,9 @@ class Evidence:
     """Judges one response.
 
     Args:
-        reader: Has read it.
-        collector: Has the answers.
-        ledger: Has what the server reports.
+        reader: The reader of the response.
+        collector: The answers so far.
+        ledger: The usage that the server reports.
         served: What is known of the endpoint.
         choices: How many answers were asked for.
     """
@@ -38,7 +38,7 @@ class Evidence:
         usage, tokens = ledger.reported, collector.tokens
         self._counted = usage.completion_tokens if usage is not None else 0
         comparable = usage is not None and reader.splice is None and choices == 1 and tokens.exact
-        # One more may be the end of the message.
+        # One more may be the token that ends the message.
         self._missing = max(0, self._counted - len(tokens.ids) - 1) if comparable else 0
         self._usage = usage is not None and not self._missing
 
@@ -46,18 +46,18 @@ class Evidence:
     def ended(self) -> bool:
         """Whether the server has said that the answer is over."""
         reader, collector = self._reader, self._collector
-        if reader.whole:
+        if reader.complete:
             return True
         if not reader.done or not reader.events:
             return False
         if collector.begun and collector.finished == collector.begun:
             return True  # A server that ignores `n`.
-        # These always say why an answer ended. Of others, some do not.
+        # vLLM and llama.cpp always send a finish reason; some others do not.
         return not collector.finished and not self._served.server.says_why
 
     @property
     def lossy(self) -> bool:
-        """Whether tokens that the server counts have not arrived."""
+        """Whether more tokens that the server counts have not arrived than special ones can explain."""
         allowed = max(_SPECIAL, self._counted // 20) if self._reader.done else 0
         return self._missing > allowed
 
@@ -71,7 +71,7 @@ class Evidence:
         return tuple(name for name, there in found.items() if there)
 
     def lack(self, model_id: str) -> ModelError:
-        """What is wrong with a response that ended by itself."""
+        """The error for a response that ended without a failure but is not complete."""
         reader = self._reader
         if not reader.is_stream or (not reader.events and reader.head and not _may_be_events(reader.head)):
             return unreadable(reader.head, model_id=model_id)

@@ -1,7 +1,7 @@
 """One answer, over as many requests as it takes.
 
-A state machine without I/O: bytes and failures go in, pieces of the answer and the next request come out. A driver of
-either colour does the sending (`_driver.py`, `_sync_driver.py`). What to do when an answer breaks off is decided in
+A state machine without I/O: bytes and failures go in, pieces of the answer and the next request come out. An async or a
+sync driver does the sending (`_driver.py`, `_sync_driver.py`). What to do when an answer breaks off is decided in
 `_ladder.py`, whether it is complete in `_evidence.py`.
 """
 
@@ -19,9 +19,9 @@ from tframex.exchange._collector import Collector
 from tframex.exchange._continuation import (
     after_text,
     after_tokens,
-    asked_in_vain,
     final,
     is_refused,
+    refuses_token_ids,
     standing_of,
     unlearn,
 )
@@ -57,18 +57,18 @@ class Exchange:
         restartable: Whether the text has not been shown to the caller yet, so that starting over is allowed.
         asks_for_ids: Whether the first request asks for token ids, where the endpoint has them.
         wait: How long to wait between requests.
-        limit: The calls that may be in flight; it is told when the endpoint refuses a request.
-        observer: Is told what happens.
+        limit: The calls that may be in flight; it is notified when the endpoint refuses a request.
+        observer: Receives reports of what happens.
         reasoning: Where separate reasoning text goes.
 
     Attributes:
         answer: What has arrived.
         retries: How many requests were sent again from the start.
         resumes: How often the answer was continued.
-        restarts: How often it started over; what had arrived was dropped.
+        restarts: How often it started over, dropping what had arrived; also counted in `retries`.
         tail: Pieces that follow from the end of the answer, not from bytes.
-        closed: The reader has left: what follows from closing the connection is no break.
-        response: What is being read, so that another task or thread can close it.
+        closed: The reader has left: an error that closing the connection causes is not a break.
+        response: The response being read, so that another task or thread can close it.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Exchange:
             self.observer.sent(kind)
 
     def ended(self, error: ModelError | None) -> Attempt | None:
-        """Note that a request has ended, by itself (None) or by a failure, and say what to send next.
+        """Note that a request has ended, without a failure (None) or with one, and return what to send next.
 
         Returns:
             The next attempt, or None: the answer is complete.
@@ -170,9 +170,9 @@ class Exchange:
             log.info("continuation refused", step=kind, model=self._model_id, error=type(error).__name__)
             self._given_up.add(kind)
             unlearn(self._served, kind, error)
-            # What the user should hear of is the break, not how the attempt to mend it was answered.
+            # The user needs to see the break, not how the attempt to continue was answered.
             return self._next(self._break or error, 0.0)
-        if kind == "fresh" and asked_in_vain(self._attempt.request, self.request, error):
+        if kind == "fresh" and refuses_token_ids(self._attempt.request, self.request, error):
             self._served.token_ids = False
             return self._send(Attempt("fresh", self.request), error)
         self._break = error
@@ -182,7 +182,7 @@ class Exchange:
         return self._next(error, self._patience.delay(error))
 
     def probed(self, owner: str) -> Attempt | None:
-        """Note who serves the model (an empty string if it did not say), and say what to send."""
+        """Note who serves the model (empty: not reported), and return what to send next."""
         self._served.learn_from_owner(owner)
         assert self._break is not None
         return self._next(self._break, 0.0)
@@ -190,7 +190,7 @@ class Exchange:
     # -- what is known in the end --------------------------------------------------------------------------------
 
     def usage(self) -> tuple[ChunkUsage | None, bool]:
-        """What all requests together cost, and whether a part of it is estimated."""
+        """What all requests together cost, and whether a part of it may be estimated."""
         return self._ledger.total(self.answer.tokens)
 
     def evidence(self) -> tuple[str, ...]:

@@ -72,8 +72,8 @@ def unreadable(head: bytes, *, model_id: str, partial: str = "", why: str = "") 
     reason = f" ({why})" if why else ""
     return ResponseFormatError(
         f"the endpoint answered with something that is not a Chat Completions stream{reason}. It begins with "
-        f"{head[:200]!r}. Check API_URL: it must be the base of an OpenAI-compatible API, and no login page or proxy "
-        "may stand before it.",
+        f"{head[:200]!r}. Check API_URL: it must be the base of an OpenAI-compatible API, with no login page or proxy "
+        "in front of it.",
         model_id=model_id,
         partial=partial,
     )

@@ -15,16 +15,16 @@ class Standing:
     """All that the decision depends on.
 
     Attributes:
-        anything: The reader has been given some of the answer.
+        anything: The reader has received some of the answer.
         joinable: Two halves of this answer can be joined: no tools, no grammar, one choice, nothing lost in between.
         all_tokens: It has as many tokens as were asked for; only its finish reason is missing.
         exact: The ids of its tokens are known, and it can be continued from them.
-        known: It is known who serves the model, as far as it can be.
+        known: Who serves the model is known, or has been asked.
         token_ids: The server has token ids and continues from them.
         continues: The server continues a partial message.
         given_up: What did not work for this answer.
-        resume: The caller wants broken answers continued.
-        restart: The caller takes an answer that starts over.
+        resume: The caller allows broken answers to be continued.
+        restart: The caller allows the answer to start over.
     """
 
     anything: bool = True
@@ -40,7 +40,7 @@ class Standing:
 
 
 def next_rung(standing: Standing) -> Rung:
-    """The highest rung that still holds.
+    """The highest rung of the ladder that is still possible.
 
     `"again"`: the same request, since nothing of the answer has arrived. `"finish"`: nothing more to ask for. `"tokens"`:
     continue from exactly these tokens. `"probe"`: first ask who serves the model. `"continue"`: continue the text with
@@ -57,18 +57,18 @@ def next_rung(standing: Standing) -> Rung:
             return "tokens"
         if not standing.known:
             return "probe"
-        # An endpoint that is not known may start over in other words, which cannot be told from a continuation.
+        # An unknown endpoint may start over in other words, which cannot be told from a continuation.
         if standing.continues and "continue" not in standing.given_up:
             return "continue"
     return "restart" if standing.restart else "fail"
 
 
 def patience(max_retries: int, *, grew: bool, joinable: bool) -> int:
-    """How many requests in a row may bring too little before the call fails.
+    """How many requests in a row may return too little before the call fails.
 
     Args:
         max_retries: What the caller allows.
         grew: The last request has added to the answer.
-        joinable: The answer can be continued. To resume is not to retry: without retries, it is done once all the same.
+        joinable: The answer can be continued. Resuming is not retrying: with `max_retries=0` it is still continued once.
     """
     return max(max_retries, 1) if grew and joinable else max_retries

@@ -12,7 +12,7 @@ class Ledger:
     """Adds up what the server reports; what it does not report is estimated.
 
     Attributes:
-        reported: What the server has reported of the present request.
+        reported: What the server has reported for the current request.
     """
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Ledger:
         self._spent: list[ChunkUsage] = []
 
     def report(self, usage: ChunkUsage) -> None:
-        """Note what the server says of the present request."""
+        """Note what the server reports for the current request."""
         self.reported = usage
 
     def begin_with(self, tokens: int) -> None:
@@ -28,16 +28,16 @@ class Ledger:
         self._spent.append(ChunkUsage(0, tokens))
 
     def close(self, tokens: TokenTrail) -> None:
-        """Note that the present request has ended before the answer did.
+        """Note that the current request has ended before the answer did.
 
         Args:
-            tokens: What has arrived: what it cost, where the server has not said.
+            tokens: What has arrived; the cost is estimated from it where the server has reported none.
         """
         self._spent.append(self.reported or _estimate(tokens))
         self.reported = None
 
     def total(self, tokens: TokenTrail) -> tuple[ChunkUsage | None, bool]:
-        """What all requests together cost, and whether a part of it is estimated.
+        """What all requests together cost, and whether a part of it may be estimated.
 
         Args:
             tokens: What has arrived.

@@ -1,4 +1,4 @@
-"""What an endpoint is asked about itself: who it is, its context window, how many tokens a conversation has."""
+"""Asking an endpoint about itself: who serves the model, its context window, how many tokens a conversation has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SECONDS = 30.0
 
 
 class Lookup:
-    """Asks an endpoint about one of its models, once, and notes what it says.
+    """Asks an endpoint about one of its models, once, and remembers the answer.
 
     Args:
         model: The served name.
@@ -37,11 +37,11 @@ class Lookup:
         self._others: dict[str, ServedModel] = {}
 
     def served_as(self, model: str) -> ServedModel:
-        """What is known of a model: a call may name another one, which something else may serve."""
+        """What is known of a model: a call may name another one, served by another kind of server."""
         return self.served if model == self._model else self._others.setdefault(model, ServedModel())
 
     async def window(self) -> int | None:
-        """Tokens that prompt and answer may have together, or None.
+        """Tokens that prompt and answer may have together, or None where that is not reported.
 
         Raises:
             ModelConnectionError: The endpoint could not be reached.
@@ -97,7 +97,7 @@ class Lookup:
         body = {"model": self._model, counting.asked: what, **counting.options}
         found = read_json(await _post(endpoint, path, body)).get(counting.answer)
         if isinstance(found, list):
-            # An empty one is the answer to fields that the server does not know.
+            # A server answers fields that it does not know with an empty list.
             return len(found) if found or not what else None
         return found if isinstance(found, int) else None
 
@@ -117,7 +117,8 @@ class Lookup:
             error = endpoint.translate(exc)
             if not isinstance(error, (ModelStatusError, ResponseFormatError)):
                 raise error from exc
-            # Not now: the next question may be answered. Or it does not say; whatever else is wrong the next request shows.
+            # After a transient failure the endpoint is asked again next time. After any other it is taken not to report
+            # anything; if something else is wrong, the next request shows it.
             served.described = not is_transient(error)
             return
         served.described = True

@@ -1,4 +1,4 @@
-"""What `/v1/models` says of the models it lists."""
+"""What `/v1/models` reports about the models it lists."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["ModelEntry", "entry_of", "read_json", "read_models"]
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """What the models list says of one model.
+    """What the models list reports about one model.
 
     Attributes:
-        owner: Who serves it, such as `"vllm"` or `"llamacpp"`; empty if the list does not say.
-        window: Tokens that prompt and answer may have together, or None.
-        name: What it is called there.
+        owner: Who serves it, such as `"vllm"` or `"llamacpp"`; empty if not reported.
+        window: Tokens that prompt and answer may have together, or None if not reported.
+        name: The name in the list.
     """
 
     owner: str = ""
@@ -42,15 +42,15 @@ def read_models(body: Mapping[str, Any]) -> list[ModelEntry]:
 
 
 def entry_of(model: str, listed: list[ModelEntry], headers: Mapping[str, str]) -> ModelEntry:
-    """What a list says of one model; nothing if the model is not on it.
+    """What a list reports about one model; an empty entry if the model is not on it.
 
     A gateway lists models of several kinds of servers and may answer under names that it does not list. Only llama.cpp
-    itself (not something in front of it, whose headers are its own) serves its one model under whatever name.
+    itself (not a proxy in front of it, which sends its own headers) serves its one model under any name.
 
     Args:
         model: The name.
         listed: The list.
-        headers: Those of the response that had the list.
+        headers: The headers of the response with the list.
     """
     found = next((entry for entry in listed if entry.name == model), None)
     if found is None and len(listed) == 1 and server_of_headers(headers).any_name:

@@ -1,4 +1,4 @@
-"""What an exchange reports while it happens, for whoever wants to know: events, hooks, telemetry."""
+"""What an exchange reports while it happens, for events, hooks and telemetry."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ __all__ = ["Observer"]
 
 
 class Observer:
-    """Does nothing; override what you want to know of.
+    """Does nothing; override the methods that you need.
 
     Every method is called on the thread and in the task of the call, must return quickly and must not raise. Each is called
-    at most once for a request, none for a single chunk.
+    at most once for each request, and none for each chunk.
     """
 
     def sent(self, kind: Literal["fresh", "tokens", "continue"]) -> None:
@@ -23,7 +23,7 @@ class Observer:
         """The first event of a response has arrived."""
 
     def broke_off(self, error: ModelError) -> None:
-        """A request has failed, or its answer has broken off; what follows is not decided yet."""
+        """A request has failed, or its answer has broken off; what to do next is not decided yet."""
 
     def retried(self, error: ModelError, *, delay: float, dropped: int) -> None:
         """A request will be sent again from the start.
@@ -48,5 +48,5 @@ class Observer:
         """The call is over.
 
         Args:
-            error: None: the answer is complete. A `ModelError`: it failed. Any other: the reader left before the end.
+            error: None: the answer is complete. A `TFrameXError`: it failed. Any other: the reader left before the end.
         """

@@ -10,8 +10,8 @@ from tframex.exchange._retry import RetryBudget, is_transient, seconds_to_wait
 
 __all__ = ["Patience"]
 
-# A request that returns less than this many tokens counts as one that returned nothing: a server that dies after every few
-# tokens is dying, and is not asked again and again.
+# A request that returns fewer tokens than this counts as one that returned nothing: a server that fails after every few
+# tokens is not asked without end.
 _PROGRESS = 8
 
 
@@ -20,7 +20,7 @@ class Patience:
 
     Args:
         budget: The retries that the model has left.
-        max_retries: How many requests in a row may fail without returning anything.
+        max_retries: How many requests in a row may fail after returning too little.
         wait: How long to wait between requests.
     """
 
@@ -35,7 +35,7 @@ class Patience:
         self._budget.success()
 
     def allows(self, error: ModelError, grown: int, *, joinable: bool) -> bool:
-        """Note that a request has failed, and say whether another may follow.
+        """Note that a request has failed, and return whether another may follow.
 
         Args:
             error: How it failed.

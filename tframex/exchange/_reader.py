@@ -22,7 +22,7 @@ from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, decode_chunk,
 __all__ = ["Arrival", "ResponseReader", "ending"]
 
 _HEAD = 300
-# After an event that is more than text, so many are decoded in full before text alone is expected again.
+# How many events are decoded in full after one that is more than text, before text alone is expected again.
 _OTHERS = 16
 
 
@@ -31,10 +31,10 @@ class Arrival:
     """What one network read returned.
 
     Attributes:
-        pieces: What the reader of the answer gets; text of the first choice as a bare string, where it came alone.
-        chunks: The chunks; of one that is nothing but text of the only choice, its text.
-        data: The JSON each of them came in.
-        joined: They continue what an earlier response began, and may have been changed for it.
+        pieces: What the reader of the answer gets: `Delta`s, or bare strings for chunks that are nothing but text.
+        chunks: The chunks; a chunk that is nothing but text of the only choice is represented by its text.
+        data: The JSON of each chunk.
+        joined: They continue what an earlier response began, and may have been changed for that.
         texts: The chunks, if all of them are texts.
     """
 
@@ -50,11 +50,11 @@ class ResponseReader:
 
     Args:
         collector: The answer so far; what arrives is added to it.
-        ledger: Where the tokens it cost are written down.
-        served: What is known of the endpoint; learns from what arrives.
+        ledger: Where the tokens it cost are noted.
+        served: What is known of the endpoint; updated from what arrives.
         model_id: For error messages.
         choices: How many answers were asked for.
-        observer: Is told of the first event.
+        observer: Notified of the first event.
     """
 
     def __init__(
@@ -69,20 +69,20 @@ class ResponseReader:
         self._collector = collector
         self._ledger = ledger
         self.splice: Splice | None = None
-        """Joins this response to what is there already; None: it begins the answer."""
+        """Joins this response to what has arrived before; None: it begins the answer."""
         self.is_stream = True
         self.head = b""
         self.events = 0
-        """How many chunks arrived that were more than text; the first one always is."""
+        """How many chunks were decoded in full. The first one always is, so 0 means that none has arrived."""
         self.done = False
-        """The server has said `[DONE]`."""
-        self.whole = False
+        """The server has sent `[DONE]`."""
+        self.complete = False
         """Every answer has its finish reason."""
         self.failure: ModelError | None = None
         self._decoder = SSEDecoder()
         self._undecided = False
         self._plain = 0
-        """Above 0, an event is expected to be nothing but text; below, not for so many events more."""
+        """Above 0, an event is expected to be nothing but text; -N, not for the next N + 1 events."""
         self._served = served
         self._model_id = model_id
         self._choices = choices
@@ -92,14 +92,14 @@ class ResponseReader:
         """Note the headers of a successful response."""
         self._served.learn_from_headers(headers)
         content_type = headers.get("content-type", "")
-        # Some servers label their events so; how the body begins tells.
+        # Some servers label their event streams so; the beginning of the body tells.
         self._undecided = content_type.startswith(("text/html", "application/json"))
         self.is_stream = not self._undecided
 
     def feed(self, data: bytes) -> Arrival:
         """Take bytes of the body and return the chunks that are new to the reader.
 
-        What is wrong with the bytes is put into `failure`, since the chunks before it must reach the reader first.
+        A failure is not raised but kept in `failure`, since the chunks before it must reach the reader first.
         """
         if len(self.head) < _HEAD:
             self.head += data if self._undecided else data[: 65536 if not self.is_stream else _HEAD]
@@ -121,8 +121,8 @@ class ResponseReader:
             self.failure = started_over(model_id=self._model_id)
             self.failure.__cause__ = exc
         except Exception as exc:
-            # Of whatever class: a server can send what makes a decoder raise RecursionError or OverflowError. What was
-            # read before it is handed out; an exception from here would lose it, though it is noted as received.
+            # Any class: a server can send what makes a decoder raise RecursionError or OverflowError. What was read
+            # before it is handed out; an exception from here would lose it, though it is noted as received.
             self.failure = unreadable(self.head, model_id=self._model_id, partial=self._collector.text, why=str(exc))
             self.failure.__cause__ = exc
         return batch
@@ -134,7 +134,7 @@ class ResponseReader:
         return self.is_stream
 
     def _take_texts(self, items: list[bytes], batch: Arrival) -> list[str] | None:
-        """Take in events that are nothing but text, all at once; None if one of them is something else."""
+        """Take in events that are nothing but text, all together; None if one of them is something else."""
         try:
             chunks = decode_texts(b"\n".join(items))
         except msgspec.MsgspecError:
@@ -169,18 +169,18 @@ class ResponseReader:
                 break
 
     def _take(self, item: bytes, batch: Arrival) -> bool:
-        """Take in one event of whatever kind; False if it was the last."""
+        """Take in one event of any kind; False if it was the last."""
         if item.startswith(b"[DONE]"):
             self.done = True
             return False
         try:
             chunk = decode_chunk(item)
         except msgspec.ValidationError:
-            # JSON of another shape. It can be read, but two halves of it are better not joined.
+            # JSON of another shape. It can be read, but joining two halves of it would be a risk.
             chunk = decode_leniently(item)
             self._collector.unspliceable = True
         if chunk.error:  # some gateways send an empty one with every event
-            if self.whole:
+            if self.complete:
                 return False
             raise error_from_body(chunk.error, model_id=self._model_id)
         if not self.events:
@@ -189,7 +189,7 @@ class ResponseReader:
         if self.splice is None:
             self._plain += 1
         elif not self._join(chunk, self.splice):
-            # Nothing for the reader; but half of a character has no text, and is a token.
+            # Nothing for the reader, but noted: half of a character has no text and is still a token.
             self._collector.note(chunk, [])
             return True
         batch.chunks.append(chunk)
@@ -197,7 +197,7 @@ class ResponseReader:
         if chunk.usage is not None:
             self._ledger.report(chunk.usage)
         if self._collector.note(chunk, batch.pieces):
-            self.whole = self._collector.finished >= self._choices
+            self.complete = self._collector.finished >= self._choices
         return True
 
     def _opening(self, chunk: Chunk) -> None:
@@ -207,7 +207,7 @@ class ResponseReader:
             self._collector.tokens.prompt = chunk.prompt_token_ids
 
     def _join(self, chunk: Chunk, splice: Splice) -> bool:
-        """Make a chunk of a continuation one of the answer; False if nothing of it is left."""
+        """Turn a chunk of a continuation into one of the answer; False if it has nothing new."""
         news = chunk.usage is not None
         for choice in chunk.choices or ():
             delta = choice.delta = choice.delta or ChunkDelta()
@@ -229,7 +229,7 @@ class ResponseReader:
 
 
 def ending(answer: Collector) -> Arrival:
-    """The end of an answer of which only the finish reason is missing."""
+    """The end of an answer that lacks only its finish reason."""
     chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
     arrival = Arrival([], [chunk], [b"{}"], joined=True)
     answer.note(chunk, arrival.pieces)

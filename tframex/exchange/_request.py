@@ -12,7 +12,7 @@ from tframex.exchange._sendable import check_transport, not_json
 
 __all__ = ["ChatRequest"]
 
-# A grammar starts anew with every request, so the continuation of half a JSON document would be a second document.
+# A grammar starts over with every request, so the continuation of half a JSON document would be a second document.
 _NOT_SPLICEABLE = frozenset(
     {
         "echo",
@@ -42,10 +42,10 @@ _CHAT_ONLY = frozenset(
         "parallel_tool_calls",
     }
 )
-# What is no part of the body: under its name for users, and under that for the official client's `post`.
-# The official client's marks for "not given", by name: to know them by type, it would have to be loaded.
+# The official client's marks for "not given", by name: to recognise them by type, it would have to be imported.
 _LEFT_OUT = ("NotGiven", "Omit")
 _RAW = "X-Stainless-Raw-Response"
+# Options that are not part of the body: their names for users, and for the official client's `post`.
 _TRANSPORT = {"extra_headers": "headers", "extra_query": "params", "timeout": "timeout"}
 
 
@@ -57,7 +57,7 @@ class ChatRequest:
         model: The served model's name.
         messages: The conversation.
         options: Body fields by name, whether the official client knows them or not.
-        transport: Keywords for the official client's `create` that are not body fields.
+        transport: Options that are not body fields: `extra_headers`, `extra_query` and `timeout`.
         prompt: Token ids; the request then goes to `/v1/completions` instead of the chat endpoint.
     """
 
@@ -69,7 +69,11 @@ class ChatRequest:
 
     @classmethod
     def build(cls, model: str, messages: Messages, options: Mapping[str, Any]) -> ChatRequest:
-        """Separate body fields (also those inside `extra_body`) from keywords of the transport."""
+        """Separate body fields (including those inside `extra_body`) from options of the transport.
+
+        Raises:
+            ConfigurationError: An option cannot be sent.
+        """
         body = {
             name: list(value) if isinstance(value, Iterator) else value
             for name, value in options.items()
@@ -82,13 +86,13 @@ class ChatRequest:
         transport = {name: options[name] for name in _TRANSPORT if options.get(name) is not None}
         check_transport(transport)
         try:
-            # A chat loop appends the answer to its history while it grows: a continuation would have it twice.
+            # A chat loop appends the answer to its history while it grows: a continuation would contain it twice.
             return cls(model=model, messages=_copy(messages), options=_copy(body), transport=transport)
         except RecursionError as exc:
             raise not_json(exc) from exc
 
     def __repr__(self) -> str:
-        # Its headers may be secret, and its messages are long.
+        # Its headers may be secret, and its messages long.
         return f"ChatRequest({self.model!r}, {len(self.messages)} messages)"
 
     def keywords(self) -> dict[str, Any]:
@@ -101,7 +105,7 @@ class ChatRequest:
         from openai import omit
 
         options = {_TRANSPORT[name]: value for name, value in self.transport.items()}
-        # Whoever asked for a raw response gets it from the official client; what is sent from here is read here.
+        # A raw response that the user asked for comes from the official client; what is sent from here is read here.
         kept = {name: value for name, value in (options.get("headers") or {}).items() if name.lower() != _RAW.lower()}
         options["headers"] = {**kept, _RAW: omit}
         return {
@@ -160,12 +164,12 @@ class ChatRequest:
         return replace(self, options={"return_token_ids": True, **self.options})
 
     def continuing(self, partial: str, received_tokens: int, *, closed_thought: bool) -> ChatRequest:
-        """The request that has the chat endpoint go on after `partial`."""
+        """The request that makes the chat endpoint continue after `partial`."""
         options = self._less(received_tokens)
         options["continue_final_message"] = True
         options["add_generation_prompt"] = False
         if closed_thought:
-            # A reasoning parser would file the continuation under reasoning again.
+            # A reasoning parser would label the continuation as reasoning again.
             template = options.get("chat_template_kwargs") or {}
             options["chat_template_kwargs"] = {**template, "enable_thinking": False}
         messages: list[Message] = list(self.messages)
@@ -178,7 +182,7 @@ class ChatRequest:
         return replace(self, messages=messages, options=options, transport=self._transport_of_another_body())
 
     def after_tokens(self, prompt: list[int], received: list[int]) -> ChatRequest:
-        """The request that has the text endpoint go on after exactly these tokens."""
+        """The request that makes the text endpoint continue after exactly these tokens."""
         options = {name: value for name, value in self._less(len(received)).items() if name not in _CHAT_ONLY}
         options.setdefault("max_tokens", (self.max_tokens or 0) - len(received))
         options["return_token_ids"] = True
@@ -201,7 +205,7 @@ class ChatRequest:
 
 
 def _copy(value: Any) -> Any:
-    """A copy of the containers; what is in them cannot change, or is not ours."""
+    """A copy of the containers; their items cannot change, or are not ours."""
     if isinstance(value, dict):
         return {key: _copy(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

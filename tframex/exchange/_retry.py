@@ -29,7 +29,7 @@ __all__ = [
 
 _TRANSIENT_STATUS = frozenset({408, 409, 429})
 _OVERLOAD = frozenset({429, 503})
-# No sign, no exponent, no "nan", no "1_000": RFC 9110 has digits alone, and some servers a fraction.
+# No sign, no exponent, no "nan", no "1_000": RFC 9110 allows digits alone, and some servers send a fraction.
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
 
 
@@ -47,7 +47,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def is_overload(error: Exception) -> bool:
-    """Whether the server refused a request because it has too many: 429, 503, or no connection at all."""
+    """Whether the server refused a request because it has too many: 429, 503, or a connection that failed."""
     if isinstance(error, ModelStatusError):
         return error.status_code in _OVERLOAD
     if isinstance(error, ModelTimeoutError):
@@ -61,7 +61,7 @@ def asks_to_wait(error: Exception) -> bool:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """The wait a server asks for, in seconds, or None; what cannot be read is no wait.
+    """The wait a server asks for, in seconds, or None if it asks for none or for one that cannot be read.
 
     Reads `retry-after-ms` and `Retry-After` as seconds or as a date (RFC 9110, section 10.2.3).
     """
@@ -88,12 +88,12 @@ def _seconds(value: str) -> float | None:
 
 
 class wait_retry_after(tenacity.wait.wait_base):  # noqa: N801 - tenacity names its strategies like functions
-    """Wait as long as the server asked for, at most `maximum` seconds; otherwise as `fallback` says.
+    """Wait as long as the server asked for, at most `maximum` seconds; `fallback` decides where it asked for nothing.
 
     Args:
         fallback: How long to wait where the server asked for nothing.
-        maximum: Seconds up to which the server is obeyed.
-        spread: What is added to the wait that was asked for. All who were refused together would return together.
+        maximum: The longest wait, in seconds, that is taken from the server.
+        spread: Added to the wait that was asked for: requests that were refused together would otherwise return together.
     """
 
     def __init__(
@@ -113,7 +113,8 @@ class wait_retry_after(tenacity.wait.wait_base):  # noqa: N801 - tenacity names 
 
 _BACKOFF = tenacity.wait_random_exponential(multiplier=0.5, max=8)
 DEFAULT_WAIT = wait_retry_after(_BACKOFF, spread=_BACKOFF)
-"""Exponential backoff with full jitter, from 0.5 s up to 8 s, after what the server asks for (up to 60 s)."""
+"""Exponential backoff with full jitter, of at most 0.5 s at first and at most 8 s later, added to the wait that the server
+asks for (up to 60 s)."""
 
 
 def seconds_to_wait(wait: tenacity.wait.wait_base, attempt: int, error: Exception) -> float:
@@ -125,14 +126,14 @@ def seconds_to_wait(wait: tenacity.wait.wait_base, attempt: int, error: Exceptio
 
 
 class RetryBudget:
-    """Keeps a dying server from being stormed: retries are a bounded share of what succeeds.
+    """Keeps retries from overloading a failing server: they are a bounded share of the requests that succeed.
 
-    Every failed request takes one token and every good one gives a part of one back; below half, nothing is retried
+    Every failed request takes one token, and every successful one returns `refill`; at half or below, nothing is retried
     (the scheme of gRPC's retry throttling, https://github.com/grpc/proposal/blob/master/A6-client-retries.md).
 
     Args:
         tokens: The size of the bucket. With 100, fifty failures in a row exhaust it.
-        refill: What a success gives back.
+        refill: How many tokens a success returns.
     """
 
     def __init__(self, tokens: float = 100.0, refill: float = 1.0) -> None:
@@ -144,14 +145,14 @@ class RetryBudget:
         self._tokens = min(self._full, self._tokens + self._refill)
 
     def failure(self) -> bool:
-        """Note a request that failed, and say whether it may be sent again."""
+        """Note a request that failed, and return whether it may be sent again."""
         self._tokens = max(0.0, self._tokens - 1)
         return self._tokens > self._full / 2
 
     def allows(self, error: Exception) -> bool:
-        """Note how a request failed, and say whether it may be sent again.
+        """Note how a request failed, and return whether it may be sent again.
 
-        A server that asks to wait is alive. Of many calls that it takes a few at a time, none has failed.
+        A server that asks to wait is healthy: of many calls that it takes a few at a time, none has failed.
         """
         return asks_to_wait(error) or self.failure()
 

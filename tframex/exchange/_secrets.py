@@ -1,4 +1,4 @@
-"""Keys and passwords, and what takes them out of errors."""
+"""Taking keys and passwords out of errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tframex.exchange._chain import links
 
 __all__ = ["Secrets", "hide_headers"]
 
-# A shorter one ("none", "x") is no secret, and would be found in words that have nothing to do with it.
+# A shorter value ("none", "x") is no secret, and would be found in unrelated words.
 _LEAST = 8
 # Headers and parameters whose values are secret.
 _SECRET = re.compile(r"auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
@@ -22,32 +22,32 @@ _SHOWN = "***"
 
 
 class _Hidden(dict[str, Any]):
-    """Headers whose `repr` shows their names alone: reports show the local variables of every frame."""
+    """Headers whose `repr` shows only their names: some error reports show the local variables of every frame."""
 
     def __repr__(self) -> str:
         return repr(dict.fromkeys(self, _SHOWN))
 
 
 def hide_headers(options: dict[str, Any]) -> None:
-    """Replace the `extra_headers` among the options of a call by the same, of which no report shows the values."""
+    """Replace the `extra_headers` among the options of a call by a copy whose values no error report shows."""
     if isinstance(headers := options.get("extra_headers"), Mapping):
         options["extra_headers"] = _Hidden(headers)
 
 
 class Secrets:
-    """What must not be seen in an error: a server may echo it, and so may an HTTP library.
+    """What an error must not show, although a server or an HTTP library may echo it.
 
     Args:
         values: The secrets; short ones are left out.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        # The longest first: one may be a part of another.
+        # The longest first: one secret may be part of another.
         self._values = tuple(sorted({value for value in values if len(value) >= _LEAST}, key=len, reverse=True))
 
     @classmethod
     def of(cls, key: str = "", url: str = "", *named: Mapping[str, Any] | None) -> Secrets:
-        """Those of a key, of a URL, and of headers and parameters with names that speak of secrets."""
+        """The secrets in a key, a URL, and headers and parameters whose names suggest secrets."""
         values = [key]
         with suppress(ValueError):
             parts = urlsplit(url)
@@ -64,21 +64,21 @@ class Secrets:
         return cls(values)
 
     def and_those_of(self, *named: Mapping[str, Any] | None) -> Secrets:
-        """These, and those of further headers and parameters."""
+        """These secrets and those in further headers and parameters."""
         more = Secrets.of("", "", *named)
         return Secrets((*self._values, *more._values)) if more._values else self
 
     def hide(self, text: str) -> str:
-        """A text without them."""
+        """The text with the secrets replaced."""
         for value in self._values:
             text = text.replace(value, _SHOWN)
         return text
 
     def clean(self, error: BaseException) -> None:
-        """Take them out of an error and all that caused it: texts, bodies, requests, and what the frames still hold."""
+        """Take the secrets out of an error and all that caused it: texts, bodies, requests, local variables of frames."""
         for link in links(error):
-            # The frames of the HTTP library hold headers and bodies, which reports with local variables would show. Their
-            # line numbers stay.
+            # The frames of the HTTP library hold headers and bodies, which error reports with local variables would show.
+            # Their line numbers are kept.
             traceback.clear_frames(link.__traceback__)
             if self._values:
                 self._clean_one(link)
@@ -100,7 +100,7 @@ class Secrets:
                 self._without(getattr(link, name))
 
     def _without(self, value: Any) -> Any:
-        """The value without them: the same object, if there are none in it."""
+        """The value without secrets; the same object if it contains none."""
         if value is None or isinstance(value, (bool, int, float)):
             return value
         if isinstance(value, str):
@@ -121,7 +121,7 @@ class Secrets:
         return value if value == cleaned else cleaned
 
     def _without_object(self, value: Any) -> Any:
-        """Requests and responses stay what they are, without secret headers; of anything else its cleaned `repr`."""
+        """Requests and responses are kept, without secret headers; anything else with a secret becomes its `repr`."""
         self._clean_message(value)
         with suppress(Exception):
             shown = repr(value)

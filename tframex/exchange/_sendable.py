@@ -1,4 +1,4 @@
-"""What a request cannot carry, refused before anything is sent."""
+"""Refusing what a request cannot carry, before anything is sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_headers", "check_transport", "not_json", "unsendable"]
 # RFC 9110, section 5.6.2.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
-# The official client's marks for "not given", by name: to know them by type, it would have to be loaded.
+# The official client's marks for "not given", by name: to recognise them by type, it would have to be imported.
 _MARKS = ("NotGiven", "Omit")
 
 
@@ -41,10 +41,10 @@ def check_headers(name: str, headers: object) -> None:
 
 
 def check_transport(transport: Mapping[str, Any]) -> None:
-    """Refuse options of the transport that would fail inside of it.
+    """Refuse options of the transport that would fail inside it.
 
     Args:
-        transport: `extra_headers`, `extra_query` and `timeout`, as far as they are given.
+        transport: Those of `extra_headers`, `extra_query` and `timeout` that are given.
 
     Raises:
         ConfigurationError: One of them is wrong.
@@ -67,8 +67,8 @@ def not_json(exc: BaseException) -> ConfigurationError:
     if isinstance(exc, UnicodeEncodeError):
         return ConfigurationError(
             f"the messages or an option have text that UTF-8 cannot carry ({exc.reason}: "
-            f"{exc.object[exc.start : exc.end]!a}), half of a character cut in two, say; leave it out, or write "
-            "text.encode('utf-8', 'replace').decode()"
+            f"{exc.object[exc.start : exc.end]!a}), such as half of a character that was cut in two; leave it out, or "
+            "write text.encode('utf-8', 'replace').decode()"
         )
     return ConfigurationError(
         f"the messages or an option cannot be written as JSON ({describe(exc)}); use text, numbers, lists and dicts"
@@ -76,7 +76,7 @@ def not_json(exc: BaseException) -> ConfigurationError:
 
 
 def unsendable(exc: Exception, body: object) -> ConfigurationError | None:
-    """The error for a request whose body no request can carry; None if that is not why sending it failed."""
+    """The error for a body that no request can carry; None if sending failed for another reason."""
     if isinstance(exc, ConfigurationError) or not isinstance(exc, (TypeError, ValueError, RecursionError)):
         return None
     if "JSON" in str(exc):

@@ -16,15 +16,15 @@ __all__ = ["ServedModel"]
 
 @dataclass
 class ServedModel:
-    """Learned from what the endpoint sends anyway, or was asked once, and corrected when a guess was wrong.
+    """Learned from what the endpoint sends anyway or from asking it once, and corrected when a guess was wrong.
 
     Attributes:
         server: Which kind of server it is.
         token_ids: It sends token ids when asked, so that an answer can be continued token-exactly.
-        continues: It continues a partial assistant message. None: not tried yet.
+        continues: It continues a partial assistant message. None: unknown.
         probed: The models list was asked who serves it.
         window: Tokens that prompt and answer may have together, or None.
-        described: The models list was asked all that it has to say: `window` None means that it is not said.
+        described: The models list was read for all that it reports: `window` None then means not reported.
         budget: The retries that are left.
     """
 
@@ -42,23 +42,23 @@ class ServedModel:
             self._is(server_of_headers(headers))
 
     def learn_from_chunk(self, chunk: Chunk) -> None:
-        """Learn from the first chunk of an answer, which counts for more than what a list says of it."""
+        """Learn from the first chunk of an answer, which takes precedence over the models list."""
         prompt_ids = chunk.prompt_token_ids is not msgspec.UNSET
         server = server_of_chunk(prompt_ids=prompt_ids, fingerprint=chunk.system_fingerprint)
         if server is not UNKNOWN:
             self._is(server)
-            # One whose chunks lack the field has no ids yet.
+            # A version whose chunks lack the field does not send ids yet.
             self.token_ids = self.token_ids or (prompt_ids and server.token_ids)
 
     def learn_from_owner(self, owner: str) -> None:
         """Learn from `owned_by` of the models list."""
         if self.server is UNKNOWN:
             self._is(server_of_owner(owner))
-            # One that has none yet ignores the question.
+            # A version that does not send ids yet ignores the option.
             self.token_ids = self.server.token_ids
 
     def forget(self) -> None:
-        """Forget what the models list says: the model has moved."""
+        """Forget what the models list reported: the model has moved."""
         self.window, self.described = None, False
 
     def _is(self, server: ServerKind) -> None:

@@ -2,7 +2,7 @@
 
 Follows the WHATWG specification (https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation)
 for everything a chat stream uses. An event that the stream ends in the middle of is discarded, as the
-specification says: half an event is never mistaken for a whole one.
+specification says: half an event is never mistaken for a complete one.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class SSEDecoder:
             chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         events: list[bytes] = []
         if self._line or self._data or self._at_start:
-            # What came in pieces is put together first; behind its end the plain events begin.
+            # An event that came in pieces is put together first; the plain events begin after it.
             end = chunk.find(b"\n\n") + 2
             if end == 1:
                 self._lines(chunk, events)
                 return events
             self._lines(chunk[:end], events)
             chunk = chunk[end:]
-        # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one; whoever
-        # reads slower finds many, which are cut out all at once.
+        # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one; a slower
+        # reader finds many, which are cut apart in one step.
         if chunk.startswith(b"data: ") and (end := chunk.rfind(b"\n\n") + 2) <= self._limit:
             if chunk.find(b"\n") + 2 == end == len(chunk):
                 events.append(chunk[6:-2])
@@ -93,7 +93,7 @@ class SSEDecoder:
                     self._dispatch(events)
                 elif line.startswith(b"data:"):
                     value = line[6:] if line[5:6] == b" " else line[5:]
-                    self._size += len(value) + 1  # also an empty line takes room
+                    self._size += len(value) + 1  # an empty line takes room, too
                     if self._size > self._limit:
                         self._overflow()
                     self._data.append(value)

@@ -27,7 +27,7 @@ _CONTEXT_WORDS = (
 _WINDOW = re.compile(r"(?:maximum context length is|max_model_len=|available context size \()\s*(\d+)")
 _PROMPT_TOKENS = re.compile(r"(?:prompt contains at least|request \(|messages resulted in)\s*(\d+)")
 _SHOWN = 500
-# What an error inside a stream calls itself, as `code` or `type`; gateways hand on the names of whoever is behind them.
+# The names of errors inside a stream, in `code` or `type`; gateways pass on the names used by the servers behind them.
 _STATUS_OF = {
     "invalid_api_key": 401,
     "authentication_error": 401,
@@ -87,7 +87,7 @@ def status_error(
     where = f" at {url}" if url else ""
     if status in (401, 403):
         return AuthenticationError(
-            f"the endpoint{where} refused the API key ({status}: {said}). Check API_KEY: a vLLM server wants the "
+            f"the endpoint{where} refused the API key ({status}: {said}). Check API_KEY: a vLLM server expects the "
             "value of its --api-key.",
             **common,
         )
@@ -107,7 +107,7 @@ def status_error(
         )
     if status == 429:
         return RateLimitError(
-            f"the endpoint{where} refused the request because there are too many (429: {said}). Lower "
+            f"the endpoint{where} refused the request because it has too many (429: {said}). Lower "
             "max_concurrency or num_calls, or raise max_retries.",
             **common,
         )
@@ -129,13 +129,13 @@ def error_from_body(error: object, *, model_id: str) -> ModelStatusError:
 
 
 def _status_of(error: object) -> int:
-    """The HTTP status that an error inside a stream stands for; 500 if it says nothing that is understood."""
+    """The HTTP status that an error inside a stream corresponds to; 500 if it has no known code or name."""
     fields = error if isinstance(error, dict) else {}
     for name in ("code", "status_code", "status", "type"):
         value = fields.get(name)
         if isinstance(value, (int, str)) and not isinstance(value, bool):
             text = str(value).strip().lower()
-            # Zhipu's "1210" is a code of its own, no status.
+            # Zhipu's "1210" is Zhipu's own code, not a status.
             if len(text) == 3 and text.isascii() and text.isdigit() and 400 <= int(text) <= 599:
                 return int(text)
             if text in _STATUS_OF:

@@ -34,13 +34,13 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
     """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
     Args:
-        exchange: What to send, and what became of it.
-        client: Sends what follows the first request.
+        exchange: The state of the answer: decides what to send, takes in what arrives.
+        client: Sends the requests after the first.
         model_id: For error messages.
         opened: The response to the first request.
 
     Raises:
-        ModelError: The answer is not whole and could not be made so.
+        ModelError: The answer is incomplete and could not be completed.
     """
     import httpx2  # with the official client, when it is first needed
 
@@ -86,7 +86,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                     if reading.done:
                         _drain(response, body)
                 finally:
-                    # A failure to close must not take the place of what ends this: it would pass for a break.
+                    # A failure to close must not replace the exception that ends this: it would be taken for a break.
                     with suppress(Exception):
                         response.close()
             except Exception as exc:
@@ -95,7 +95,7 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
         if exchange.tail.chunks:
             yield exchange.tail
     except BaseException as exc:
-        # Reports that show local variables would show what a server has echoed.
+        # Error reports that show local variables would show what a server has echoed.
         data, batch = None, None
         if isinstance(exc, TFrameXError):
             _edge(exchange, client, model_id).clean(exc)
@@ -129,7 +129,7 @@ def _owner(client: openai.OpenAI, model: str) -> str:
 def _drain(response: Any, body: Iterator[bytes]) -> None:
     """Read what is left after `[DONE]`, so that the connection can be used again (the official client does not)."""
     sock = _socket_of(response)
-    # A server that says `[DONE]` and keeps the body open would hold the reader until its read timeout.
+    # A server that sends `[DONE]` and keeps the body open would hold the reader until its read timeout.
     with nullcontext() if sock is None else _WATCHDOG.watching(sock):
         for _ in body:
             pass

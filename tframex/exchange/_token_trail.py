@@ -10,8 +10,8 @@ class TokenTrail:
 
     Attributes:
         prompt: The ids of the prompt, where the endpoint sends them.
-        ids: Those of the answer, without those whose text has not arrived.
-        count: How many tokens the text has: as many as there are ids, one for an event without any.
+        ids: The ids of the answer, without those whose text has not arrived.
+        count: How many tokens the text has: one for each id, and one for each event without ids.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class TokenTrail:
         self._held = 0
 
     def begin_with(self, count: int) -> None:
-        """Begin with so many tokens whose ids are unknown."""
+        """Begin with `count` tokens whose ids are unknown."""
         self.count = count
         self._complete = self._counted = False
 
     def note_texts(self, ids: list[list[int] | None]) -> None:
         """Take in the tokens of events that all have text."""
         if not self._counted and ids.count(None) == len(ids):
-            # The usual stream: there are none.
+            # The usual stream: it has no ids.
             self.count += self._held + len(ids)
             self._held = 0
         else:
@@ -50,8 +50,8 @@ class TokenTrail:
 
         Args:
             ids: The tokens, where they are known.
-            settled: Whether it has text: else the server still holds the text back (half of an emoji), and after a break
-                these tokens are asked for again.
+            settled: Whether the event has text. If not, the server still holds the text back (half of an emoji), and after
+                a break these tokens are generated again.
         """
         if settled:
             self.count += self._held + (len(ids) if ids else 1)
@@ -62,7 +62,7 @@ class TokenTrail:
             self._complete = self._counted = False
         elif settled and len(ids) > 1:
             # The last of several tokens may be the first part of a character. Sent as the end of a prompt, it makes
-            # vLLM repeat the whole prompt in its answer (vllm issue 48853).
+            # vLLM repeat the complete prompt in its answer (vllm issue 48853).
             self._complete = False
         elif self._complete:
             self._unsettled += ids
@@ -70,7 +70,7 @@ class TokenTrail:
                 self.settle()
 
     def settle(self) -> None:
-        """Keep the tokens without text: their text has come, or the answer has ended and they are special ones."""
+        """Keep the tokens without text: their text has arrived, or the answer has ended and they are special ones."""
         self.ids += self._unsettled
         self._unsettled.clear()
 
@@ -89,7 +89,7 @@ class TokenTrail:
 
     @property
     def grown(self) -> int:
-        """How many tokens the present request has added."""
+        """How many tokens the current request has added."""
         return self.count - self._start
 
     @property
@@ -99,5 +99,5 @@ class TokenTrail:
 
     @property
     def counted(self) -> bool:
-        """Whether every event has said how many tokens it has."""
+        """Whether every event has reported how many tokens it has."""
         return self._counted and self.count > 0

@@ -9,12 +9,12 @@ __all__ = ["ToolCalls"]
 
 
 class _Growing:
-    """A call of which pieces arrive."""
+    """A call whose pieces are still arriving."""
 
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
-        # Joined at the end: at every piece, 400 kB would take seconds.
+        # Joined at the end: joining at every piece would take seconds for 400 kB.
         self.arguments: list[str] = []
 
 
@@ -23,39 +23,40 @@ class ToolCalls:
 
     def __init__(self) -> None:
         self._calls: dict[int, _Growing] = {}
-        self._places: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
 
     def add(self, piece: ToolCallDelta) -> ToolCall:
-        """Take a piece in, and return it with the place of its call."""
+        """Take a piece in, and return it with the position of its call."""
         function = piece.function
         id_, name = piece.id or "", (function.name if function else None) or ""
-        place = self._place(piece.index, id_, name)
-        call = self._calls.get(place)
+        position = self._position(piece.index, id_, name)
+        call = self._calls.get(position)
         if call is None:
-            call = self._calls[place] = _Growing()
+            call = self._calls[position] = _Growing()
         call.id = call.id or id_
         call.name = call.name or name
         arguments = (function.arguments if function else None) or ""
         call.arguments.append(arguments)
-        return ToolCall(place, id_, name, arguments)
+        return ToolCall(position, id_, name, arguments)
 
-    def _place(self, index: int, id_: str, name: str) -> int:
-        """Where the call is among the others.
+    def _position(self, index: int, id_: str, name: str) -> int:
+        """The position of the call among the others.
 
-        Some servers say index 0 for all parallel calls, which then differ by their ids. An older vLLM sends another id
+        Some servers send index 0 for all parallel calls, which then differ by their ids. An older vLLM sends another id
         with each piece, but the name only with the first.
         """
-        place = self._places.get(index)
-        if place is not None:
-            known = self._calls[place]
+        position = self._positions.get(index)
+        if position is not None:
+            known = self._calls[position]
             if not (id_ and name and known.id and known.name and id_ != known.id):
-                return place
-        place = max(self._calls) + 1 if place is not None or index in self._calls else index
-        self._places[index] = place
-        return place
+                return position
+        position = max(self._calls) + 1 if position is not None or index in self._calls else index
+        self._positions[index] = position
+        return position
 
     def complete(self) -> tuple[ToolCall, ...]:
-        """The calls, in the order of their places."""
+        """The calls, in the order of their positions."""
         return tuple(
-            ToolCall(place, call.id, call.name, "".join(call.arguments)) for place, call in sorted(self._calls.items())
+            ToolCall(position, call.id, call.name, "".join(call.arguments))
+            for position, call in sorted(self._calls.items())
         )

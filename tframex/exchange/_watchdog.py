@@ -15,9 +15,9 @@ _IDLE_ROUNDS = 5
 
 
 class Watchdog:
-    """One thread that looks after all sockets; it ends when there has been nothing to do for a while.
+    """One thread that watches all sockets; it ends when there has been nothing to watch for a while.
 
-    A timer for each would be a thread for each, which costs as much as ten tokens of a stream.
+    One timer for each socket would be one thread for each, which costs as much as ten tokens of a stream.
 
     Args:
         seconds: How long a socket may be watched before it is shut down; it may be twice as long.
@@ -37,7 +37,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self, sock: Any) -> Iterator[None]:
-        """Shut `sock` down if this lasts too long: whoever reads it finds its end."""
+        """Shut `sock` down if this lasts too long: a read of it then finds the end of the stream."""
         key = object()
         with self._lock:
             self._watched[key] = (time.monotonic() + self._seconds, sock)

@@ -91,7 +91,7 @@ class TextChoice(msgspec.Struct, gc=False):
 class TextChunk(msgspec.Struct, gc=False):
     """A chunk that is nothing but text of the only choice, as nearly all are.
 
-    Its types say what it is, so that nobody has to look: any other chunk does not decode.
+    Decoding checks that: a chunk with anything else does not fit these types.
     """
 
     choices: tuple[TextChoice]
@@ -104,7 +104,7 @@ decode_texts = msgspec.json.Decoder(TextChunk).decode_lines
 
 
 def decode_leniently(data: bytes) -> Chunk:
-    """A chunk whose fields have types of their own: what is understood of it.
+    """Decode what can be understood of a chunk whose fields have unexpected types.
 
     Some servers send the content as a list of parts, null for an index, or floats for counts.
     """

@@ -23,11 +23,11 @@ KEEPALIVE_EXPIRY = 4.0
 class LoopTransport(httpx2.AsyncBaseTransport):
     """A transport that belongs to whichever event loop uses it: made at first use, closed when that loop ends.
 
-    So a client may be made before any loop runs, used in one `asyncio.run` after the other or in `trio.run`, and
-    forgotten without being closed, as the official one may.
+    So a client may be made before any loop runs, used in several calls of `asyncio.run` or `trio.run` one after the other,
+    and forgotten without being closed, as the official one may.
 
     Args:
-        max_connections: None is no limit.
+        max_connections: How many connections may be open; None is no limit.
     """
 
     def __init__(self, max_connections: int | None) -> None:
@@ -51,7 +51,7 @@ class LoopTransport(httpx2.AsyncBaseTransport):
 
 
 def make_http_client(max_connections: int | None, *, trust_env: bool = True) -> httpx2.AsyncClient:
-    """A client for the running loop: aiohttp on asyncio, where it costs a quarter for each network read; httpx2 on trio."""
+    """A client for the running loop: aiohttp on asyncio, where a network read costs a quarter of httpx2; httpx2 on trio."""
     on_asyncio = "asyncio" in current_token().backend_class.__module__
     limits = httpx2.Limits(
         # aiohttp reads None as its own default of 100, and 0 as no limit.
@@ -74,7 +74,7 @@ def make_async_client(
     http_client: httpx2.AsyncClient | None = None,
     trust_env: bool = True,
 ) -> openai.AsyncOpenAI:
-    """An official client without retries of its own."""
+    """An official client that does not retry by itself."""
     return openai.AsyncOpenAI(
         base_url=base_url,
         api_key=api_key,
@@ -86,5 +86,5 @@ def make_async_client(
 
 
 def transport_timeout(connect: float | None) -> openai.Timeout:
-    """What the transport may decide by itself; how long an answer may take is the read clock's business."""
+    """The limits that the transport enforces: on connecting alone. The read clock limits how long an answer may take."""
     return openai.Timeout(None, connect=connect)
