@@ -195,7 +195,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from tframex.files import Journal
-Journal(Path(sys.argv[1]), "job")
+journal = Journal(Path(sys.argv[1]), "job")
 print("held", flush=True)
 sys.stdin.read()
 """

@@ -1,4 +1,4 @@
-"""Files that one run at a time writes."""
+"""A file that one run at a time has."""
 
 from __future__ import annotations
 
@@ -9,62 +9,89 @@ import weakref
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tframex.files._fork_lock import ForkLock
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-__all__ = ["claimed", "released"]
+__all__ = ["Claim"]
 
 # Windows locks bytes, and keeps others from reading them: one far behind everything that is written.
 _FAR = 0x7FFF_FFF0
 _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 
+_opening = ForkLock()
+"""Held while a file is opened: a child must know all that it has to close."""
 _held: weakref.WeakSet[FileIO] = weakref.WeakSet()
 
 
-def claimed(path: Path) -> FileIO | None:
-    """Open a file to read it and to append to it, and keep other runs out, of this process and of others.
+class Claim:
+    """A file, opened to be read and appended to, that other runs are kept out of, of this process and of others.
 
-    The claim ends with `released`, or with this process, however it ends. A child that is forked meanwhile has no part in
-    it. Where the file system has no locks, other runs are not kept out.
+    It ends with `release` or `remove`, or with this process, however it ends. A child that is forked meanwhile has no part
+    in it. Where the file system has no locks, other runs are not kept out. Make it with `take`.
 
-    Args:
-        path: The file; it is made if it is missing.
-
-    Returns:
-        The file, or None if another run has it.
-
-    Raises:
-        OSError: It cannot be opened.
+    Attributes:
+        path: Where it is.
+        file: The open file.
     """
-    while True:
-        file = FileIO(path, "a+")
-        _held.add(file)
-        try:
-            if not _lock(file):
-                released(file)
-                return None
-            # Whoever had it may have given it another name, or removed it, between the two.
-            if _is_at(file, path):
-                return file
-        except BaseException:
-            released(file)
-            raise
-        released(file)
 
+    def __init__(self, path: Path, file: FileIO) -> None:
+        self.path = path
+        self.file = file
 
-def released(file: FileIO) -> None:
-    """Close a claimed file and let others have it."""
-    _held.discard(file)
-    if file.closed:
-        return
-    with suppress(OSError):
-        _unlock(file)
-    # After a failed write closing fails as well, for the same reason, which has been reported.
-    with suppress(OSError):
-        file.close()
+    @classmethod
+    def take(cls, path: Path) -> Self | None:
+        """Claim a file, which is made if it is missing; None if another run has it.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        while True:
+            with _opening:
+                file = FileIO(path, "a+")
+                _held.add(file)
+            claim = cls(path, file)
+            try:
+                if not _lock(file):
+                    claim.release()
+                    return None
+                # Whoever had it may have given it another name, or removed it, between the two.
+                if _is_at(file, path):
+                    return claim
+            except BaseException:
+                claim.release()
+                raise
+            claim.release()
+
+    def release(self) -> None:
+        """Close the file and let others have it."""
+        _held.discard(self.file)
+        if self.file.closed:
+            return
+        with suppress(OSError):
+            _unlock(self.file)
+        # After a failed write closing fails as well, for the same reason, which has been reported.
+        with suppress(OSError):
+            self.file.close()
+
+    def remove(self) -> None:
+        """Remove the file and let others make another; one that was released, or is the parent's, is left alone."""
+        if self.file.closed:
+            return
+        if sys.platform == "win32":
+            # An open file cannot be removed there. Elsewhere whoever waits for it notices that it is not at its path.
+            self.release()
+        with suppress(OSError):
+            self.path.unlink()
+        self.release()
 
 
 def _is_at(file: FileIO, path: Path) -> bool:

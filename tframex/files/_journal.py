@@ -6,25 +6,25 @@ would pay for everything twice. Others may read it meanwhile.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tframex.errors import CheckpointError, ConfigurationError
-from tframex.files._lock import OwnerLock
+from tframex.files._claim import Claim
+from tframex.files._fork_lock import ForkLock
+from tframex.files._row import Row
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Journal", "Row", "content_key"]
+__all__ = ["Journal"]
 
 T = TypeVar("T")
 
@@ -36,42 +36,6 @@ _SCHEMA = (
     '"end" INTEGER NOT NULL, done INTEGER NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL, '
     "details TEXT NOT NULL) WITHOUT ROWID",
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One step.
-
-    Attributes:
-        name: Which step of the job it is.
-        key: The `content_key` of what was asked.
-        start: Where in the text the part it read begins, in characters.
-        end: Where that part ends.
-        done: Whether `text` is the whole answer, not only what has arrived of it.
-        text: The answer.
-        tokens: How many events have brought it.
-        details: What else is known of it, for JSON.
-    """
-
-    name: str
-    key: str
-    start: int
-    end: int
-    done: bool
-    text: str
-    tokens: int
-    details: dict[str, Any]
-
-
-def _values(row: Row) -> tuple[str | int, ...]:
-    details = json.dumps(row.details, ensure_ascii=False)
-    return row.name, row.key, row.start, row.end, int(row.done), row.text, row.tokens, details
-
-
-def content_key(*content: object) -> str:
-    """A short name for content: equal for equal content, in every process."""
-    written = json.dumps(content, sort_keys=True, default=repr, ensure_ascii=False)
-    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
@@ -103,7 +67,8 @@ class Journal:
         if not str(path).strip():
             raise ConfigurationError("checkpoint must be the path of a file, not an empty string")
         self.path = Path(path)
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
+        self._pid = os.getpid()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
@@ -114,23 +79,22 @@ class Journal:
         try:
             self._database = self._checked(lambda: self._open(job))
         except BaseException:
-            self._owner.release()
+            self._owner.remove()
             raise
 
-    def _claim(self) -> OwnerLock:
+    def _claim(self) -> Claim:
+        # A file beside it: SQLite has locks of its own on the database.
         try:
-            return OwnerLock(self.path)
-        except BlockingIOError as exc:
+            claim = Claim.take(self.path.with_name(f"{self.path.name}.lock"))
+        except OSError as exc:
+            raise self._unusable(exc) from exc
+        if claim is None:
             raise CheckpointError(
                 f"checkpoint {self.path} is in use by another run. Wait until that has ended and run again (what it has "
                 "finished is not asked again), or give another file.",
                 path=str(self.path),
-            ) from exc
-        except OSError as exc:
-            raise CheckpointError(
-                f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the rights.",
-                path=str(self.path),
-            ) from exc
+            )
+        return claim
 
     def _open(self, job: str) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
@@ -189,14 +153,14 @@ class Journal:
                 "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET key = excluded.key, "
                 'start = excluded.start, "end" = excluded."end", done = excluded.done, text = excluded.text, '
                 "tokens = excluded.tokens, details = excluded.details WHERE NOT (done AND key = excluded.key)",
-                _values(row),
+                row.values(),
             )
         )
 
     def exchange(self, rows: list[Row], done_with: list[str]) -> None:
         """Write steps down and forget others, all or none of it."""
         put = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        values = [_values(row) for row in rows]
+        values = [row.values() for row in rows]
 
         def work() -> None:
             self._database.execute("BEGIN IMMEDIATE")
@@ -215,32 +179,47 @@ class Journal:
         return [name for (name,) in self._checked(lambda: self._database.execute("SELECT name FROM steps").fetchall())]
 
     def remove(self) -> None:
-        """Close the file and delete it."""
-        with self._lock:
-            self._database.close()
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(OSError):
-                self.path.with_name(self.path.name + suffix).unlink()
-        self._owner.release()
+        """Close the file and delete it; in a forked child nothing happens to it."""
+        if self._close():
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(OSError):
+                    self.path.with_name(self.path.name + suffix).unlink()
+            self._owner.remove()
 
     def close(self) -> None:
         """Close the file."""
+        if self._close():
+            self._owner.remove()
+
+    def _close(self) -> bool:
+        # SQLite must not even close in a child what its parent has opened.
+        if self._pid != os.getpid():
+            return False
         with self._lock:
             self._database.close()
-        self._owner.release()
+        return True
 
     def _checked(self, work: Callable[[], T]) -> T:
+        if self._pid != os.getpid():
+            raise CheckpointError(
+                f"checkpoint {self.path} was opened by the process that this one was forked from, and is in use there. "
+                "Give this process a file of its own.",
+                path=str(self.path),
+            )
         with self._lock:
             try:
                 return work()
             except sqlite3.OperationalError as exc:
-                raise CheckpointError(
-                    f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the rights, and that no "
-                    "other process holds it.",
-                    path=str(self.path),
-                ) from exc
+                raise self._unusable(exc) from exc
             except sqlite3.DatabaseError as exc:
                 raise self._damaged(exc) from exc
+
+    def _unusable(self, exc: Exception) -> CheckpointError:
+        return CheckpointError(
+            f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the rights, and that no other "
+            "process holds it.",
+            path=str(self.path),
+        )
 
     def _damaged(self, exc: Exception) -> CheckpointError:
         return CheckpointError(

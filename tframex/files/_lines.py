@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tframex.errors import OutputError
-from tframex.files._claim import claimed, released
+from tframex.files._claim import Claim
 from tframex.files._partial import make_folder, reported
 
 if TYPE_CHECKING:
@@ -41,14 +41,15 @@ class LineFile:
         self.path = Path(path)
         make_folder(self.path.parent)
         with reported(self.path):
-            file = claimed(self.path)
-        if file is None:
+            claim = Claim.take(self.path)
+        if claim is None:
             raise OutputError(
                 f"cannot write {self.path}: another run is writing it, in this process or in another. Wait for its end, or "
                 "give each its own file.",
                 path=str(self.path),
             )
-        self._file = file
+        self._claim = claim
+        self._file = claim.file
         try:
             with reported(self.path):
                 self._repair()
@@ -56,7 +57,7 @@ class LineFile:
                 with suppress(FileNotFoundError):
                     self._replacement.unlink()
         except BaseException:
-            released(file)
+            claim.release()
             raise
 
     @property
@@ -105,13 +106,13 @@ class LineFile:
             shutil.copymode(self.path, self._replacement)
             if sys.platform == "win32":
                 # An open file cannot be replaced there.
-                released(self._file)
+                self._claim.release()
             os.replace(self._replacement, self.path.resolve())
-        released(self._file)
+        self._claim.release()
 
     def close(self) -> None:
         """Close the file and let others have it."""
-        released(self._file)
+        self._claim.release()
 
     def __enter__(self) -> Self:
         return self

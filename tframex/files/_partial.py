@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tframex.errors import OutputError
-from tframex.files._claim import claimed, released
+from tframex.files._claim import Claim
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,12 +43,16 @@ class PartialFile:
         self.path = Path(path)
         self.partial = self._candidate(1)
         self._begun = False
-        self._claimed: FileIO | None = None
+        self._claim: Claim | None = None
 
     @property
     def _file(self) -> FileIO:
-        assert self._claimed is not None, "it is used in a with block"
-        return self._claimed
+        return self._claimed.file
+
+    @property
+    def _claimed(self) -> Claim:
+        assert self._claim is not None, "it is used in a with block"
+        return self._claim
 
     def _candidate(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.partial" if number == 1 else f"{self.path.name}.{number}.partial")
@@ -62,8 +66,8 @@ class PartialFile:
         with reported(self.path):
             for number in range(1, _MOST):
                 self.partial = self._candidate(number)
-                self._claimed = claimed(self.partial)
-                if self._claimed is not None:
+                self._claim = Claim.take(self.partial)
+                if self._claim is not None:
                     break
             else:
                 raise OutputError(f"cannot write {self.path}: too many others are writing it", path=str(self.path))
@@ -96,9 +100,9 @@ class PartialFile:
             os.fsync(self._file.fileno())
             if sys.platform == "win32":
                 # An open file cannot be given another name there. Elsewhere the claim holds until it has its name.
-                released(self._file)
+                self._claimed.release()
             os.replace(self.partial, self.path)
-        released(self._file)
+        self._claimed.release()
         with suppress(OSError):
             self._reason.unlink()
         self._sweep()
@@ -109,16 +113,15 @@ class PartialFile:
             candidate = self._candidate(number)
             if candidate.exists():
                 with suppress(OSError):
-                    file = claimed(candidate)
-                    if file is not None:
-                        _removed(candidate, file)
+                    if (claim := Claim.take(candidate)) is not None:
+                        claim.remove()
             elif candidate != self.partial:
                 return
 
     def fail(self, reason: str) -> None:
         """Write down, beside the partial file, why it is not complete; `finish` removes that again."""
         with suppress(OSError):
-            if self._claimed is not None and not self._begun and os.fstat(self._file.fileno()).st_size:
+            if self._claim is not None and not self._begun and os.fstat(self._file.fileno()).st_size:
                 reason += f"\nNothing had arrived; {self.partial.name} is of an earlier attempt."
             self._reason.write_text(f"{reason}\n", encoding="utf-8", errors="replace")
 
@@ -129,20 +132,11 @@ class PartialFile:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self._claimed is not None and not self._claimed.closed:
+        if self._claim is not None and not self._claim.file.closed:
             with suppress(OSError):
                 if not os.fstat(self._file.fileno()).st_size:
-                    _removed(self.partial, self._file)
-            released(self._file)
-
-
-def _removed(path: Path, file: FileIO) -> None:
-    """Remove a claimed file and release it."""
-    if sys.platform == "win32":
-        released(file)
-    with suppress(OSError):
-        path.unlink()
-    released(file)
+                    self._claim.remove()
+            self._claim.release()
 
 
 @contextmanager

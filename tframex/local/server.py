@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +83,7 @@ class LocalServer:
         }
         self._start_timeout = start_timeout
         self._lock = threading.Lock()
+        _servers.add(self)
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._report: dict[str, Any] = {}
@@ -236,7 +238,21 @@ class LocalServer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _lock=threading.Lock())
+        _servers.add(self)
 
     def __repr__(self) -> str:
         where = self._report.get("url", "not running")
         return f"LocalServer({self.model_name!r}, {where})"
+
+
+_servers: weakref.WeakSet[LocalServer] = weakref.WeakSet()
+
+
+def _unlock_in_child() -> None:
+    # The locks may be held by a thread that no longer exists.
+    for server in list(_servers):
+        server._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_in_child)

@@ -1,0 +1,46 @@
+"""One step of a long job, as its journal keeps it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Row", "content_key"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step.
+
+    Attributes:
+        name: Which step of the job it is.
+        key: The `content_key` of what was asked.
+        start: Where in the text the part it read begins, in characters.
+        end: Where that part ends.
+        done: Whether `text` is the complete answer, not only what has arrived of it.
+        text: The answer.
+        tokens: How many events it took.
+        details: What else is known of it, for JSON.
+    """
+
+    name: str
+    key: str
+    start: int
+    end: int
+    done: bool
+    text: str
+    tokens: int
+    details: dict[str, Any]
+
+    def values(self) -> tuple[str | int, ...]:
+        """Its columns."""
+        details = json.dumps(self.details, ensure_ascii=False)
+        return self.name, self.key, self.start, self.end, int(self.done), self.text, self.tokens, details
+
+
+def content_key(*content: object) -> str:
+    """A short name for content: equal for equal content, in every process."""
+    written = json.dumps(content, sort_keys=True, default=repr, ensure_ascii=False)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:32]
