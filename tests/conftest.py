@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from tframex import sync
 from tframex.exchange._exchange import Exchange
 from tframex.local import LocalServer
 from tframex.model import EndpointCounter
-from tframex.sync._facade import Facade
 from tframex.systems import _patience
 
 # How long an example takes says nothing on a busy machine.
@@ -74,20 +74,18 @@ class _Synchronous:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._facade, name)
-        if not callable(value) or not _is_io(self._facade, name):
-            return value
-        return lambda *args, **kwargs: _Result(lambda: value(*args, **kwargs))
+        original = inspect.unwrap(getattr(self._facade._async, name)) if callable(value) else None
+        if inspect.isasyncgenfunction(original):
+            return lambda *args, **kwargs: _Result(partial(iter, value(*args, **kwargs)))
+        if inspect.iscoroutinefunction(original):
+            return lambda *args, **kwargs: _Result(lambda: value(*args, **kwargs))
+        return value
 
     async def __aenter__(self) -> _Synchronous:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._facade.close_client()
-
-
-def _is_io(facade: Facade, name: str) -> bool:
-    original = getattr(facade._async, name)
-    return inspect.iscoroutinefunction(original) or inspect.isasyncgenfunction(original)
 
 
 class _Result:

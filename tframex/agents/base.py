@@ -14,6 +14,7 @@ from tframex._types import Messages
 from tframex.completion import Choice, Completion, Timings
 from tframex.errors import ConfigurationError
 from tframex.events import Event, RunFinished, StepFinished, TextPiece
+from tframex.exchange import at_call
 from tframex.files import PartialFile
 from tframex.model import BaseModel, CallRecord, record_calls
 from tframex.tasks import Closing
@@ -152,6 +153,7 @@ class BaseAgent(ABC):
             raise TypeError(f"the events of {type(self).__name__} must end with RunFinished")
         return completion
 
+    @at_call
     async def _stream_and_aggregate(self, prompt: str | Messages, **options: Any) -> str:
         """Send a prompt, or messages, to the model and return the complete text of the answer.
 

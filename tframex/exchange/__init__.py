@@ -1,5 +1,6 @@
 """The engine: one answer over as many requests as it takes."""
 
+from tframex.exchange._at_call import at_call
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._collector import Collector
@@ -71,6 +72,7 @@ __all__ = [
     "StartedOverError",
     "Watchdog",
     "asks_to_wait",
+    "at_call",
     "check_headers",
     "decode_chunk",
     "decode_leniently",

@@ -8,6 +8,7 @@ from typing import Any
 
 from tframex._types import Message, Messages
 from tframex.errors import ConfigurationError
+from tframex.exchange._at_call import copy_of
 from tframex.exchange._sendable import check_transport, not_json
 
 __all__ = ["ChatRequest"]
@@ -87,7 +88,7 @@ class ChatRequest:
         check_transport(transport)
         try:
             # A chat loop appends the answer to its history while it grows: a continuation would contain it twice.
-            return cls(model=model, messages=_copy(messages), options=_copy(body), transport=transport)
+            return cls(model=model, messages=copy_of(messages), options=copy_of(body), transport=transport)
         except RecursionError as exc:
             raise not_json(exc) from exc
 
@@ -202,15 +203,6 @@ class ChatRequest:
         if isinstance(options.get("min_tokens"), int):
             options["min_tokens"] = max(0, options["min_tokens"] - tokens)
         return options
-
-
-def _copy(value: Any) -> Any:
-    """A copy of the containers; their items cannot change, or are not ours."""
-    if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_copy(item) for item in value]
-    return value
 
 
 def _is_text(part: Any) -> bool:

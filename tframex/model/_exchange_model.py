@@ -10,7 +10,7 @@ from tframex._types import Messages
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished
-from tframex.exchange import ChatRequest, Exchange, Lookup, RetryBudget, hide_headers
+from tframex.exchange import ChatRequest, Exchange, Lookup, RetryBudget, at_call
 from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connector
 from tframex.model._identity import shaping
@@ -39,6 +39,7 @@ class ExchangeModel(BaseModel):
         self._lookup = Lookup(model_id, connector.endpoint)
         self._budget = RetryBudget()
 
+    @at_call
     async def call_stream(self, messages: Messages, **options: Any) -> AsyncGenerator[str, None]:
         """The text of the answer, piece by piece, as the server generates it.
 
@@ -66,6 +67,7 @@ class ExchangeModel(BaseModel):
         if is_recording():
             note_call(call.completion())
 
+    @at_call
     async def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
         """What happens until the answer is complete: `CallStarted`, its pieces as they arrive, `RunFinished` at the end.
 
@@ -91,6 +93,7 @@ class ExchangeModel(BaseModel):
         note_call(completion)
         yield RunFinished(completion)
 
+    @at_call
     async def stream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
         """The answer piece by piece, then the whole `Completion` as the last item.
 
@@ -111,6 +114,7 @@ class ExchangeModel(BaseModel):
         note_call(completion)
         yield completion
 
+    @at_call
     async def call(self, messages: Messages, **options: Any) -> Completion:
         """The whole answer, with its usage and how it came about.
 
@@ -147,6 +151,7 @@ class ExchangeModel(BaseModel):
             return False
         return await self._lookup.continues()
 
+    @at_call
     async def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
     ) -> AsyncGenerator[Delta | Completion, None]:
@@ -228,7 +233,6 @@ class ExchangeModel(BaseModel):
 
     def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> ModelCall:
         check_messages(messages)
-        hide_headers(options)
         options = dict(options)
         settings = self._settings.override(options)
         model = options.pop("model", self.model_id)

@@ -12,6 +12,7 @@ from tframex._types import Messages
 from tframex.completion import Choice, Completion, Delta, Timings
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished, pieces_of
+from tframex.exchange import at_call
 from tframex.model._call_record import note_call
 from tframex.model._fit import answer_tokens, fitted
 from tframex.model._identity import shaping
@@ -61,6 +62,7 @@ class BaseModel(ABC):
             **options: Whatever the model understands.
         """
 
+    @at_call
     async def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
         """What happens until the answer is complete: `CallStarted`, its pieces as they arrive, `RunFinished` at the end.
 
@@ -86,6 +88,7 @@ class BaseModel(ABC):
                     yield event
         raise TypeError(f"{type(self).__name__}.stream() must end with a Completion")
 
+    @at_call
     async def stream(self, messages: Messages, **options: Any) -> AsyncIterator[Delta | Completion]:
         """The answer piece by piece, then the complete `Completion` as the last item."""
         started = time.perf_counter()
@@ -104,6 +107,7 @@ class BaseModel(ABC):
         note_call(completion)
         yield completion
 
+    @at_call
     async def call(self, messages: Messages, **options: Any) -> Completion:
         """The complete answer."""
         async with Closing(self.stream(messages, **options)) as pieces:

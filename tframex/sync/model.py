@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tframex import model as _model
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.events import Event
+from tframex.exchange import at_call
 from tframex.model import Completion, Delta
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
@@ -112,20 +113,25 @@ class BaseModel(Facade):
     def continues(self, options: dict[str, Any]) -> bool:
         return _bridge.run(lambda: self._async.continues(options))
 
+    @at_call
     def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
     ) -> Generator[Delta | Completion, None, None]:
         return _bridge.iterate(lambda: self._async.stream_after(messages, partial, tokens, **options))
 
+    @at_call
     def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> Generator[Event, None, None]:
         return _bridge.iterate(lambda: self._async.events(messages, restart=restart, **options))
 
+    @at_call
     def call_stream(self, messages: Messages, **options: Any) -> Generator[str, None, None]:
         return _bridge.iterate(lambda: self._async.call_stream(messages, **options))
 
+    @at_call
     def stream(self, messages: Messages, **options: Any) -> Generator[Delta | Completion, None, None]:
         return _bridge.iterate(lambda: self._async.stream(messages, **options))
 
+    @at_call
     def call(self, messages: Messages, **options: Any) -> Completion:
         return _bridge.run(lambda: self._async.call(messages, **options))
 
