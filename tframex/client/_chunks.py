@@ -23,13 +23,13 @@ _decode: Callable[[bytes], ChatCompletionChunk] = ChatCompletionChunk.__pydantic
 class ChunkMaker:
     """Makes the chunks of one stream.
 
-    Validation of the JSON costs about 8 us where the official construction costs about 200. What does not validate (a
-    `finish_reason` nobody has heard of, say) is constructed as the official client would: unchecked.
+    Validation of the JSON costs about 8 us where the official construction costs about 200. A chunk that does not validate
+    (because of an unknown `finish_reason`, for example) is constructed as the official client would: unchecked.
 
     Args:
         client: The official client.
         response: The response the chunks belong to.
-        exchange: Knows what all requests together spent.
+        exchange: Adds up what all requests together spent.
     """
 
     def __init__(self, client: Any, response: Any, exchange: Exchange) -> None:
@@ -41,7 +41,7 @@ class ChunkMaker:
         self._tries = 3
 
     def make(self, batch: Arrival) -> Iterator[ChatCompletionChunk]:
-        """The chunks of a batch, each as it is asked for."""
+        """The chunks of a batch, each made when it is asked for."""
         if not batch.data:
             return iter(())
         if batch.joined:
@@ -70,7 +70,7 @@ class ChunkMaker:
             return made
 
     def _rewritten(self, joined: Chunk | str, data: bytes) -> bytes:
-        """The JSON of a chunk that was joined to the answer: it belongs to the first response, whatever brought it."""
+        """The JSON of a chunk that was joined to the answer, with the names of the first response, which it continues."""
         assert not isinstance(joined, str)
         body: dict[str, Any] = {**json.loads(data), **self._first}
         choices = body["choices"] = body.get("choices") or [{"index": c.index} for c in joined.choices or ()]
@@ -94,7 +94,7 @@ class ChunkMaker:
 
 
 def _texts(delta: dict[str, Any], joined: ChunkDelta | None) -> dict[str, str | None]:
-    """The texts of a joined chunk, thoughts under the name that this server has for them."""
+    """The texts of a joined chunk, reasoning under the name that this server uses for it."""
     content, thought = (joined.content, joined.reasoning) if joined is not None else (None, None)
     names = ("reasoning", "reasoning_content")
     used = [name for name in names if delta.get(name)] or names[:1]

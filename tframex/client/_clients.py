@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncOpenAI", "OpenAI"]
 
-# They are written out below, so that editors and type checkers know them; a test compares them. An older official client
-# knows fewer.
+# The official parameters are written out below, so that editors and type checkers see them; a test compares them. An older
+# official client has fewer.
 _ASYNC_INIT = frozenset(inspect.signature(openai.AsyncOpenAI.__init__).parameters)
 _ASYNC_COPY = frozenset(inspect.signature(openai.AsyncOpenAI.copy).parameters)
 _INIT = frozenset(inspect.signature(openai.OpenAI.__init__).parameters)
@@ -33,7 +33,7 @@ _COPY = frozenset(inspect.signature(openai.OpenAI.copy).parameters)
 
 
 class AsyncOpenAI(openai.AsyncOpenAI):
-    """`openai.AsyncOpenAI` with cheap streams that are complete or say so.
+    """`openai.AsyncOpenAI` with cheap streams that end complete or with an error.
 
     The same constructor, methods and types; everything but streamed chat completions is the official code. Unless you give
     an `http_client`, requests go through aiohttp on asyncio and httpx2 on trio, and the client may be used in one event
@@ -44,7 +44,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
         idle_timeout: Seconds between two events of a stream; keep-alive comments do not count. None: only the `timeout` of
             the official client.
-        api_key: As every further parameter, that of `openai.AsyncOpenAI`.
+        api_key: As in `openai.AsyncOpenAI`, like all further parameters.
     """
 
     _tframex: Shared
@@ -123,7 +123,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
 
 
 class OpenAI(openai.OpenAI):
-    """`openai.OpenAI` with cheap streams that are complete or say so.
+    """`openai.OpenAI` with cheap streams that end complete or with an error.
 
     The same constructor, methods and types; everything but streamed chat completions is the official code. Connections are
     used again after a finished stream, which the official client does not do.
@@ -131,7 +131,7 @@ class OpenAI(openai.OpenAI):
     Args:
         resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
-        api_key: As every further parameter, that of `openai.OpenAI`.
+        api_key: As in `openai.OpenAI`, like all further parameters.
     """
 
     _tframex: Shared

@@ -1,4 +1,4 @@
-"""The HTTP client of a synchronous drop-in client that was given none."""
+"""The default HTTP client of the synchronous drop-in client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["HTTPClient"]
 
 
 class HTTPClient(openai.DefaultHttpxClient):
-    """Closes its connections when it is forgotten with its last user, as the official client's own does."""
+    """Closes its connections when it is garbage-collected, as the official client's own does."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -23,6 +23,6 @@ class HTTPClient(openai.DefaultHttpxClient):
         )
 
     def __del__(self) -> None:
-        # One that could not be made has nothing to close, and at exit httpx2 may be half gone.
+        # A client that could not be made has nothing to close, and at exit parts of httpx2 may be gone.
         with suppress(Exception):
             self.close()

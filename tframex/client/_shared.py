@@ -1,4 +1,4 @@
-"""What a drop-in client and its copies know together."""
+"""What a drop-in client and its copies share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OURS = {"self", "__class__", "resume", "idle_timeout"}
 
 @dataclass
 class Shared:
-    """Settings of ours, and what was learned.
+    """Our own settings, and what was learned of the endpoints.
 
     Attributes:
         resume: Whether broken streams are continued.
@@ -36,11 +36,11 @@ class Shared:
     served: dict[tuple[str, str], ServedModel] = field(default_factory=dict)
 
     def of(self, base_url: str, model: str) -> ServedModel:
-        """What is known of a model of an endpoint."""
+        """What is known of a model at an endpoint."""
         return self.served.setdefault((base_url, model), ServedModel())
 
     def but(self, resume: ResumeMode | None, idle_timeout: float | openai.NotGiven | None) -> Shared:
-        """The same, except what is given."""
+        """The same settings, except those given."""
         changes: dict[str, Any] = {} if resume is None else {"resume": checked(resume)}
         if not isinstance(idle_timeout, openai.NotGiven):
             changes["idle_timeout"] = idle_timeout
@@ -48,7 +48,7 @@ class Shared:
 
 
 def checked(resume: ResumeMode) -> ResumeMode:
-    """`resume`, if it is one of its values.
+    """`resume`, if it is a valid value.
 
     Raises:
         ConfigurationError: It is not.
@@ -62,9 +62,9 @@ def given(arguments: Mapping[str, Any], official: Set[str]) -> dict[str, Any]:
     """Those of our arguments that an official function takes.
 
     Raises:
-        TypeError: The installed version of the official client does not know one that is set.
+        TypeError: An argument is set that the installed version of the official client does not have.
     """
     for name in arguments.keys() - official - _OURS:
         if not (arguments[name] is None or isinstance(arguments[name], openai.NotGiven) or name.startswith("_")):
-            raise TypeError(f"the installed version of openai knows no {name!r}")
+            raise TypeError(f"the installed version of openai has no argument {name!r}")
     return {name: arguments[name] for name in arguments.keys() & official - _OURS}

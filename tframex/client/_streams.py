@@ -28,7 +28,7 @@ class APIStreamInterruptedError(openai.APIConnectionError, StreamInterruptedErro
 
     Attributes:
         partial: The text that had arrived.
-        body: What the server said in the stream, if it sent an error there; `code`, `param` and `type` are taken from it.
+        body: The error that the server sent in the stream, if it sent one; `code`, `param` and `type` are taken from it.
     """
 
     def __init__(self, error: ModelError, request: Any, *, body: object = None) -> None:
@@ -42,7 +42,7 @@ class APIStreamTimeoutError(APIStreamInterruptedError, openai.APITimeoutError):
 
 
 class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
-    """`AsyncStream[ChatCompletionChunk]` for a fraction of the cost, whose answers are whole or end with an error."""
+    """`AsyncStream[ChatCompletionChunk]` for a fraction of the cost, whose answers are complete or end with an error."""
 
     _exchange: Exchange | None = None
 
@@ -70,7 +70,7 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         return self._iterator
 
     async def close(self) -> None:
-        """Close the response and release the connection; also a reader in another task gets nothing more."""
+        """Close the response and release the connection; a reader in another task gets nothing more, either."""
         exchange = self._exchange
         if exchange is not None:
             exchange.closed = True
@@ -85,7 +85,7 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
 
 
 class ChatStream(Stream[ChatCompletionChunk]):
-    """`Stream[ChatCompletionChunk]` for a fraction of the cost, whose answers are whole or end with an error."""
+    """`Stream[ChatCompletionChunk]` for a fraction of the cost, whose answers are complete or end with an error."""
 
     _exchange: Exchange | None = None
 
@@ -112,7 +112,7 @@ class ChatStream(Stream[ChatCompletionChunk]):
         return self._iterator
 
     def close(self) -> None:
-        """Close the response and release the connection; also a reader in another thread gets nothing more."""
+        """Close the response and release the connection; a reader in another thread gets nothing more, either."""
         exchange = self._exchange
         if exchange is not None:
             exchange.closed = True
@@ -145,7 +145,7 @@ def _exchange(client: Any, options: Any) -> tuple[Exchange, str]:
         served=served,
         budget=served.budget,
         model_id=model,
-        # The first response is there already: "never" is no request beyond it.
+        # The first response has already arrived: "never" means no request after it.
         max_retries=client.max_retries if shared.resume == "auto" else 0,
         resume=shared.resume,
         asks_for_ids=False,
@@ -154,7 +154,7 @@ def _exchange(client: Any, options: Any) -> tuple[Exchange, str]:
 
 
 def clean(client: Any, options: Any, error: _Error) -> _Error:
-    """An exception that leaves a client, without the keys and passwords of that client and of the request."""
+    """The same exception, without the keys and passwords of the client and of the request."""
     headers = options.headers if isinstance(options.headers, Mapping) else {}
     return ErrorEdge.of(client, "").knowing({"extra_headers": headers, "extra_query": options.params}).clean(error)
 
@@ -164,7 +164,7 @@ def _given(value: object) -> bool:
 
 
 def _official(error: ModelError, request: Any) -> openai.OpenAIError:
-    """The exception a user of the official client expects."""
+    """The exception that a user of the official client expects."""
     links = list(_own(error))
     status = next((link for link in links if isinstance(link, ModelStatusError)), None)
     timed_out = any(isinstance(link, ModelTimeoutError) for link in links)
@@ -179,7 +179,7 @@ def _official(error: ModelError, request: Any) -> openai.OpenAIError:
 
 
 def _reason(error: ModelError) -> BaseException | None:
-    """What the official exception is raised from: the exception of the HTTP library, as the official client does it."""
+    """The cause of the official exception: the exception of the HTTP library, as in the official client."""
     *_, last = _own(error)
     if isinstance(last, ModelStatusError):
         return None if not error.partial else last
@@ -187,7 +187,7 @@ def _reason(error: ModelError) -> BaseException | None:
 
 
 def _own(error: BaseException) -> Iterator[TFrameXError]:
-    """An error of ours, and those of ours that caused it."""
+    """One of our errors, and our errors among its causes."""
     link: BaseException | None = error
     while isinstance(link, TFrameXError):
         yield link
