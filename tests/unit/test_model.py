@@ -168,7 +168,7 @@ def test_several_choices_come_apart(colour: Colour) -> None:
             assert [choice.text for choice in completion.choices] == [TEXT] * 3
             indices = {event.index async for event in model.stream(USER, n=2) if isinstance(event, Delta)}
             assert indices == {0, 1}
-            with pytest.raises(ConfigurationError, match="call_stream gives one text"):
+            with pytest.raises(ConfigurationError, match="call_stream returns one text"):
                 [piece async for piece in model.call_stream(USER, n=2)]
 
     with FakeVLLM(TEXT) as server:
@@ -360,7 +360,7 @@ def test_an_official_client_of_either_colour_is_accepted(colour: Colour, kind: C
 def test_a_client_that_is_none_or_cannot_be_translated_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="not str"):
         VLLMModel.from_client("http://h", "m")  # type: ignore[arg-type] # refused
-    with pytest.raises(ConfigurationError, match="transport of its own"):
+    with pytest.raises(ConfigurationError, match="has its own transport"):
         VLLMModel.from_client(openai.OpenAI(api_key="k", http_client=openai.DefaultHttpxClient()), "m")
 
 

@@ -154,22 +154,22 @@ def test_a_key_of_the_environment_goes_to_the_url_of_its_pair_alone() -> None:
         (
             {"API_URL": "http://h", "OPENAI_API_KEY": "sk"},
             {},
-            "API_KEY is not set, which has the key for API_URL; OPENAI_API_KEY is set, but is not sent to another URL than",
+            r"API_KEY is not set; it has the key for API_URL \(OPENAI_API_KEY is set, but only sent to its own URL\)",
         ),
         (
             {"OPENAI_BASE_URL": "http://h", "API_KEY": "sk"},
             {},
-            "OPENAI_API_KEY is not set, which has the key for OPENAI_BASE_URL; API_KEY is set, but",
+            r"OPENAI_API_KEY is not set; it has the key for OPENAI_BASE_URL \(API_KEY is set, but",
         ),
         (
             {"OPENAI_API_KEY": "sk"},
             {"api_url": "http://h"},
-            "API_KEY is not set, which has the key for api_url; OPENAI",
+            r"API_KEY is not set; it has the key for api_url \(OPENAI",
         ),
         (
             {"API_URL": "http://h"},
             {},
-            r"API_KEY is not set, which has the key for API_URL\. Set API_KEY \(for a server",
+            r"API_KEY is not set; it has the key for API_URL\. Set API_KEY \(for a server",
         ),
     ],
 )

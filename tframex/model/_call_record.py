@@ -1,4 +1,4 @@
-"""What the model calls of a run were: also those that a user's own `run` makes."""
+"""The model calls of a run, including those that a user's own `run` makes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CallRecord:
     """The completions of the model calls that have ended, in order."""
 
     def __init__(self) -> None:
-        # By identity: a call may be noted by `call` and by the `stream` that it reads.
+        # By identity: a completion may be noted by `call` and by the `stream` that it reads.
         self._completions: dict[int, Completion] = {}
 
     @property
@@ -37,10 +37,10 @@ class CallRecord:
 
 @contextmanager
 def record_calls() -> Iterator[CallRecord]:
-    """Record the model calls that are made in this block, by whatever it calls and in every task it starts.
+    """Record the model calls that are made in this block, by everything it calls and in every task it starts.
 
-    What runs concurrently elsewhere is not recorded. A block inside another one is part of it. Do not `yield` inside the
-    block: in an async generator the record would follow its consumer.
+    Calls that run concurrently elsewhere are not recorded. A block inside another one is part of it. Do not `yield` inside
+    the block: in an async generator the calls of its consumer would be recorded, too.
     """
     record = CallRecord()
     outer = _current.get()
@@ -67,7 +67,7 @@ def note_call(completion: Completion) -> None:
 
 
 def total_usage(completions: Iterable[Completion]) -> Usage | None:
-    """Tokens that these answers took together, or None if none of them says; estimated if one of several does not say."""
+    """Tokens that these answers took together, or None if none reports them; estimated if only some report them."""
     usages = [completion.usage for completion in completions]
     known = [usage for usage in usages if usage is not None]
     if not known:

@@ -1,4 +1,4 @@
-"""What a model holds on one event loop: the official client; and how it is made."""
+"""The official client that a model holds on one event loop, and how it is made."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Connector:
 
     Attributes:
         url: Where the API is; that of a local server is known when it has started.
-        official: How to get the user's official client and whether it is then ours to close; None: we make one.
+        official: Returns the user's official client, with whether it is then ours to close; None: we make one.
         server: The local server to start first, or None.
         moved: Called when a local server has started at another URL.
     """
@@ -145,11 +145,11 @@ class Connector:
                 max_connections=self._max_connections,
                 default_headers=self._default_headers,
                 http_client=self._http_client,
-                # A proxy of the environment is not the way to this machine.
+                # A local server is not reached through the environment's proxy.
                 trust_env=self.server is None,
             )
         return Connection(Endpoint.of(client, self._model_id), owned=owned)
 
 
 def _nothing() -> None:
-    """Nothing moves."""
+    """Do nothing when the server moves."""

@@ -10,7 +10,7 @@ from tframex.errors import ConfigurationError
 
 __all__ = ["read_env"]
 
-# Which variable has the key for the URL of another. They never mix: a key goes only where it belongs.
+# Each URL variable and the variable with its key. They are never mixed: a key is only sent to its own URL.
 _PAIRS = {"API_URL": "API_KEY", "OPENAI_BASE_URL": "OPENAI_API_KEY"}
 
 
@@ -34,7 +34,7 @@ def read_env(environ: Mapping[str, str] | None, given: Mapping[str, Any]) -> dic
 
 
 def _address(found: Mapping[str, str], given: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """The URL and its key, as far as they are not given: both of one pair."""
+    """The URL and its key, both of one pair; None for what is given."""
     source = "API_URL"
     url = None
     if "api_url" not in given:
@@ -47,8 +47,8 @@ def _address(found: Mapping[str, str], given: Mapping[str, Any]) -> tuple[str | 
         others = [other for other in _PAIRS.values() if other in found]
         goes = "api_url" if url is None else source
         raise ConfigurationError(
-            f"the environment variable {name} is not set, which has the key for {goes}"
-            + (f"; {others[0]} is set, but is not sent to another URL than its own" if others else "")
+            f"the environment variable {name} is not set; it has the key for {goes}"
+            + (f" ({others[0]} is set, but only sent to its own URL)" if others else "")
             + f". Set {name} (for a server without a key to any text, such as none), or give api_key"
         )
     return url, found[name]

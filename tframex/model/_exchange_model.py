@@ -28,7 +28,7 @@ class ExchangeModel(BaseModel):
     Args:
         model_id: The served name.
         connector: Makes the connections.
-        settings: What holds for a call that does not say otherwise.
+        settings: The settings of a call that does not override them.
     """
 
     def __init__(self, model_id: str, connector: Connector, settings: Settings) -> None:
@@ -44,7 +44,7 @@ class ExchangeModel(BaseModel):
         """The text of the answer, piece by piece, as the server generates it.
 
         Leaving the loop early closes the connection, and the server stops generating; use `contextlib.aclosing` where
-        you `break`, so that it happens at once.
+        you `break`, so that it happens immediately.
 
         Args:
             messages: The conversation, as the Chat Completions API takes it.
@@ -52,10 +52,10 @@ class ExchangeModel(BaseModel):
 
         Raises:
             ConfigurationError: The messages or an option are wrong; nothing was sent.
-            ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
         """
         if options.get("n") not in (None, 1):
-            raise ConfigurationError(f"call_stream gives one text; for n={options['n']} use stream or call")
+            raise ConfigurationError(f"call_stream returns one text; for n={options['n']} use stream or call")
         call = self._call(messages, options, restartable=False)
         async with Closing(call.batches(await self._connector.get())) as batches:
             async for deltas in batches:
@@ -75,8 +75,8 @@ class ExchangeModel(BaseModel):
 
         Args:
             messages: The conversation, as the Chat Completions API takes it.
-            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
-                received until then are void: `CallRetried.dropped` says so. For those who do not show the pieces.
+            restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
+                void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
             **options: Options of the API, or settings of the constructor for this call.
 
         Raises:
@@ -95,7 +95,7 @@ class ExchangeModel(BaseModel):
 
     @at_call
     async def stream(self, messages: Messages, **options: Any) -> AsyncGenerator[Delta | Completion, None]:
-        """The answer piece by piece, then the whole `Completion` as the last item.
+        """The answer piece by piece, then the `Completion` as the last item.
 
         Args:
             messages: The conversation, as the Chat Completions API takes it.
@@ -103,7 +103,7 @@ class ExchangeModel(BaseModel):
 
         Raises:
             ConfigurationError: The messages or an option are wrong; nothing was sent.
-            ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
         """
         call = self._call(messages, options, restartable=False)
         async with Closing(call.batches(await self._connector.get())) as batches:
@@ -116,10 +116,10 @@ class ExchangeModel(BaseModel):
 
     @at_call
     async def call(self, messages: Messages, **options: Any) -> Completion:
-        """The whole answer, with its usage and how it came about.
+        """The complete answer, with its usage, timings, and how often it was retried or resumed.
 
-        Since nobody sees the text before it is whole, an answer that breaks off and cannot be continued is asked for
-        again from the start, within `max_retries`.
+        Since the text is not shown before it is complete, an answer that breaks off and cannot be continued starts over,
+        within `max_retries`.
 
         Args:
             messages: The conversation, as the Chat Completions API takes it.
@@ -127,7 +127,7 @@ class ExchangeModel(BaseModel):
 
         Raises:
             ConfigurationError: The messages or an option are wrong; nothing was sent.
-            ModelError: The answer could not be had, or not wholly; `partial` has the text so far.
+            ModelError: The answer could not be received, or not completely; `partial` has the text so far.
         """
         call = self._call(messages, options, restartable=True)
         async with Closing(call.batches(await self._connector.get())) as batches:
@@ -140,7 +140,7 @@ class ExchangeModel(BaseModel):
     async def continues(self, options: dict[str, Any]) -> bool:
         """Whether `stream_after` can continue a partial answer to a request with these options.
 
-        Not with `resume="never"`, nor with tools, a grammar or `n` above 1; else it depends on the endpoint, which is asked
+        Not with `resume="never"`, tools, a grammar or `n` above 1; otherwise it depends on the endpoint, which is asked
         once.
 
         Args:
@@ -155,7 +155,7 @@ class ExchangeModel(BaseModel):
     async def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
     ) -> AsyncGenerator[Delta | Completion, None]:
-        """As `stream`, for an answer of which an earlier run has received `partial`; that is the first piece.
+        """Like `stream`, for an answer whose beginning, `partial`, an earlier run has received; it is the first piece.
 
         Args:
             messages: The conversation.
@@ -181,7 +181,7 @@ class ExchangeModel(BaseModel):
     async def window(self) -> int | None:
         """Tokens that prompt and answer may have together.
 
-        That is `context_window`, if you gave it; else what the endpoint says (asked once, at `/v1/models` and llama.cpp's
+        That is `context_window`, if you gave it; else what the endpoint reports (asked once, at `/v1/models` or llama.cpp's
         `/props`, or taken from its refusal of a prompt that was too long); else None.
 
         Raises:
@@ -216,8 +216,8 @@ class ExchangeModel(BaseModel):
     def shaping(self, options: dict[str, Any]) -> dict[str, Any]:
         """What shapes the answers to requests with these options, apart from their messages.
 
-        Checkpoints know a call by it: the model, the options and, where they say nothing, the model's own settings; not how
-        long is waited, how often is tried, or what headers are sent.
+        Checkpoints identify a call by it: the model, the options and, where an option is not given, the model's own
+        setting; not the time limits, the retries or the headers.
 
         Args:
             options: The options of the call; they are not changed.
@@ -237,7 +237,7 @@ class ExchangeModel(BaseModel):
         settings = self._settings.override(options)
         model = options.pop("model", self.model_id)
         body = body_of(options, max_tokens=self.default_max_tokens, temperature=self.default_temperature)
-        # An official client of the user's has a timeout of its own.
+        # A user's official client has its own timeout.
         connecting = Settings.connect_timeout if self._connector.official else self._settings.connect_timeout
         if settings.connect_timeout != connecting and "timeout" not in body:
             from tframex.exchange.transport import transport_timeout

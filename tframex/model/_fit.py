@@ -16,12 +16,12 @@ __all__ = ["answer_tokens", "fitted"]
 
 log = get_logger("tframex.model")
 
-# Every served model takes a request of this size; nobody is asked about it.
+# Every served model takes a request of this size, so that the endpoint need not be asked.
 _ALWAYS_FITS = 2048
 
 
 def answer_tokens(model: BaseModel, options: dict[str, Any]) -> int | None:
-    """How many tokens the answer may have, as far as anybody has said."""
+    """How many tokens the answer may have: by its options, else by the model's default; None if neither limits it."""
     for limit in (options.get("max_completion_tokens"), options.get("max_tokens"), model.default_max_tokens):
         if isinstance(limit, int):
             return limit
@@ -29,7 +29,7 @@ def answer_tokens(model: BaseModel, options: dict[str, Any]) -> int | None:
 
 
 async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
-    """The options with which a request fits: an answer that would run over the window gets what is left of it.
+    """The options with which a request fits: an answer that would exceed the window gets what is left of it.
 
     Raises:
         ContextLengthError: The prompt alone does not fit; nothing was sent.

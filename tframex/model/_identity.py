@@ -1,4 +1,4 @@
-"""What makes one call another: what shapes its answer."""
+"""What tells one call from another: the options that shape its answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 __all__ = ["shaping"]
 
-# How long is waited, how often is tried, who may know: none of it changes what a model says.
+# Time limits, retries, who is informed: none of it changes the answer of a model.
 _NOT_SHAPING = frozenset(
     {
         "connect_timeout",
@@ -30,7 +30,7 @@ _NOT_SHAPING = frozenset(
 
 
 def shaping(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the options that shape an answer. Of the two names of its length, the one that counts is kept."""
+    """The options that shape an answer. Of the two names for its length limit, the one that takes precedence is kept."""
     found = {name: value for name, value in options.items() if name not in _NOT_SHAPING}
     if found.get("max_completion_tokens") is not None:
         found.pop("max_tokens", None)

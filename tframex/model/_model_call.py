@@ -26,7 +26,7 @@ class ModelCall:
         exchange: The request and the state of its answer.
         clocks: Time limits.
         model_id: For the completion.
-        limit: Where it waits for its place among the calls in flight.
+        limit: The limit on calls in flight, where it waits for its place.
         max_repeats: How many copies of a passage in a row end the answer, or None.
     """
 
@@ -48,7 +48,7 @@ class ModelCall:
         self._repeated = False
 
     def begin_with(self, text: str, tokens: int) -> None:
-        """Go on from what an earlier run of this call has brought."""
+        """Continue from what an earlier run of this call has received."""
         self._exchange.begin_with(text, tokens)
 
     async def events(self, connection: Connection, step: str = "answer") -> AsyncGenerator[list[Event], None]:
@@ -72,7 +72,7 @@ class ModelCall:
                     yield events
 
     async def batches(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
-        """The pieces of the answer, as many as each network read returned; text of the only choice as a string.
+        """The pieces of the answer, as many as each network read returned; plain text of the only choice as a string.
 
         Before each further request there is an empty batch.
         """
@@ -107,7 +107,7 @@ class ModelCall:
         return None if repeats is None else (RepetitionGuard(repeats), RepetitionGuard(repeats))
 
     def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: Sequence[Delta | str]) -> bool:
-        """Watch the answer; a loop is cut off the completion before its second copy."""
+        """Whether the answer loops; the completion is then cut before the second copy."""
         for delta in deltas:
             pieces = (delta,) if isinstance(delta, str) else (delta.content, delta.reasoning)
             for thinking, piece in enumerate(pieces):
@@ -127,7 +127,7 @@ class ModelCall:
         return place, replace(self._clocks, total=max(0.0, total - (time.perf_counter() - self._started)))
 
     def completion(self) -> Completion:
-        """The whole answer; only after `batches` has ended."""
+        """The complete answer; only after `batches` has ended."""
         exchange = self._exchange
         usage, estimated = exchange.usage()
         return Completion(

@@ -1,4 +1,4 @@
-"""Accepting an official client of either colour."""
+"""Accepting an official client, async or sync."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["asynchronous"]
 
 
 def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[[], openai.AsyncOpenAI], bool]:
-    """How to get an asynchronous client that sends what this one would, and whether it is then ours to close.
+    """A function that returns an asynchronous client which sends what this one would, and whether it is ours to close.
 
     Raises:
-        ConfigurationError: It is no official client, or a synchronous one that cannot be translated.
+        ConfigurationError: It is not an official client, or a synchronous one that cannot be translated.
     """
     if isinstance(client, openai.AsyncOpenAI):
         return lambda: client.with_options(max_retries=0), False
@@ -28,14 +28,14 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
         raise ConfigurationError(
             f"from_client takes an openai.AsyncOpenAI or openai.OpenAI object, not {type(client).__name__}"
         )
-    # A subclass (Azure's, say) or an HTTP client of the user's own has behaviour that settings do not carry over.
+    # A subclass (such as Azure's) or the user's own HTTP client has behaviour that settings do not carry over.
     if isinstance(client, OpenAI):
         plain = client._client is client._tframex.default_client
     else:
         plain = type(client) is openai.OpenAI and type(client._client).__module__ == "openai._base_client"
     if not plain:
         raise ConfigurationError(
-            f"this {type(client).__name__} has a transport of its own that only works synchronously; give from_client "
+            f"this {type(client).__name__} has its own transport, which only works synchronously; give from_client "
             "the asynchronous client of the same kind (Async...) instead"
         )
 
@@ -55,7 +55,7 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
 
 
 def _authentication(client: openai.OpenAI) -> dict[str, Any]:
-    """The keywords that say where requests go and who sends them."""
+    """The keywords for where requests go and who sends them."""
     if (provider := getattr(client, "_provider", None)) is not None:
         return {"provider": provider}
     if (identity := getattr(client, "workload_identity", None)) is not None:

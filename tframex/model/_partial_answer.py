@@ -1,4 +1,4 @@
-"""Continuing an answer of which an earlier call or run has received the beginning."""
+"""Continuing an answer whose beginning an earlier call or run has received."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = get_logger("tframex.model")
 
 @dataclass(frozen=True)
 class PartialAnswer:
-    """The beginning of an answer, as far as an earlier call or run has received it.
+    """The beginning of an answer, which an earlier call or run has received.
 
     Attributes:
         text: The text.
@@ -36,7 +36,7 @@ class PartialAnswer:
 async def can_continue(model: BaseModel, options: dict[str, Any], partial: PartialAnswer) -> bool:
     """Whether the model can be asked for what follows `partial`, of an answer to a request with these options.
 
-    Not after a thought: on which side of its end a server would file the continuation is unknown.
+    Not if it begins with a thought: a server may label the continuation as reasoning or as content.
     """
     text = partial.text.strip()
     return bool(text) and not text.startswith("<think>") and await model.continues(options)
@@ -45,7 +45,7 @@ async def can_continue(model: BaseModel, options: dict[str, Any], partial: Parti
 async def stream_from(
     model: BaseModel, messages: Messages, options: dict[str, Any], partial: PartialAnswer | None
 ) -> AsyncGenerator[Delta | Completion, None]:
-    """As `model.stream`. Where the model can continue `partial`, that comes first, as one piece; else it starts over."""
+    """Like `model.stream`. If the model can continue `partial`, that is the first piece; if not, the answer starts over."""
     if partial is not None and await can_continue(model, options, partial):
         log.info("continuing an earlier run's answer", model=model.model_id, tokens=partial.tokens)
         waiting: Delta | None = None
@@ -54,7 +54,7 @@ async def stream_from(
             async with Closing(model.stream_after(messages, partial.text, partial.tokens, **options)) as pieces:
                 async for piece in pieces:
                     if waiting is None and isinstance(piece, Delta):
-                        # The earlier part; it is handed on when more has come after it.
+                        # The earlier part; it is handed on when more has arrived after it.
                         waiting = piece
                         continue
                     if waiting is not None and not continued:

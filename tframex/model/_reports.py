@@ -12,7 +12,7 @@ __all__ = ["Reports"]
 
 
 class Reports(Observer):
-    """Keeps retries and resumes until `take`, and passes all that it is told on to another observer.
+    """Keeps retries and resumes until `take`, and passes all reports on to another observer.
 
     Args:
         step: Which step of a run the call is.

@@ -1,4 +1,4 @@
-"""The keywords that the SDK keeps for itself, and what of a call's options goes to the endpoint."""
+"""The keywords that the SDK keeps for itself, and which options of a call go to the endpoint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Settings:
                 raise ConfigurationError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
 
     def override(self, options: dict[str, Any]) -> Settings:
-        """These settings, changed by those among `options`, which are taken out of it."""
+        """These settings, with those among `options` in their place; they are removed from `options`."""
         own = {field.name: options.pop(field.name) for field in fields(self) if field.name in options}
         return replace(self, **own) if own else self
 
@@ -53,7 +53,7 @@ class Settings:
         return Clocks(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.total_timeout)
 
 
-# Keywords of ours by where they belong. An endpoint would ignore them silently.
+# Our own keywords by where they belong. An endpoint would ignore them silently.
 _ELSEWHERE = {
     "a system's run, complete, stream or run_file": ("checkpoint", "progress"),
     "MultiCallSystem.run": ("base_filename", "num_calls", "output_dir"),
@@ -90,9 +90,9 @@ _HINTS = {
 
 
 def body_of(options: Mapping[str, Any], *, max_tokens: int | None, temperature: float | None) -> dict[str, Any]:
-    """What of a call's options goes to the endpoint, with the model's defaults.
+    """The options of a call that go to the endpoint, with the model's defaults.
 
-    An option that is None is left out: the endpoint's own default holds.
+    An option that is None is left out: the endpoint's own default applies.
 
     Raises:
         ConfigurationError: An option is wrong, or a keyword of the SDK that belongs elsewhere.
@@ -100,8 +100,8 @@ def body_of(options: Mapping[str, Any], *, max_tokens: int | None, temperature: 
     for name in options:
         if name in _HOMES:
             raise ConfigurationError(
-                f"{name} is not an option of a model call, it belongs to {_HOMES[name]}{_HINTS.get(name, '')}. What the "
-                "endpoint itself calls so goes into extra_body."
+                f"{name} is not an option of a model call, it belongs to {_HOMES[name]}{_HINTS.get(name, '')}. An option "
+                "of the endpoint with this name goes into extra_body."
             )
     if "stream" in options:
         raise ConfigurationError("stream is not an option: call returns the complete answer, call_stream its pieces")

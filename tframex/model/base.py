@@ -28,7 +28,7 @@ __all__ = ["BaseModel"]
 class BaseModel(ABC):
     """A language model: messages in, text out.
 
-    A subclass implements `call_stream`; everything else follows from it. Override `stream` as well if your model knows
+    A subclass implements `call_stream`; everything else follows from it. Override `stream` as well if your model reports
     more than text: why it stopped, what it used. Override `count_tokens`, `window`, `continues` and `stream_after` for a
     model that counts, has a window, or can continue a partial answer.
 
@@ -70,8 +70,8 @@ class BaseModel(ABC):
 
         Args:
             messages: The conversation, as the Chat Completions API takes it.
-            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
-                received until then are void: `CallRetried.dropped` says so. For those who do not show the pieces.
+            restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
+                void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
             **options: Whatever the model understands.
 
         Raises:
@@ -90,7 +90,7 @@ class BaseModel(ABC):
 
     @at_call
     async def stream(self, messages: Messages, **options: Any) -> AsyncIterator[Delta | Completion]:
-        """The answer piece by piece, then the complete `Completion` as the last item."""
+        """The answer piece by piece, then the `Completion` as the last item."""
         started = time.perf_counter()
         first: float | None = None
         text: list[str] = []
@@ -126,20 +126,20 @@ class BaseModel(ABC):
 
     @property
     def limit(self) -> AdaptiveLimit:
-        """The calls in flight: of all systems that use this model, and (for a `VLLMModel`) every other call.
+        """Limits the calls in flight: of all systems that use this model, and (for a `VLLMModel`) every other call.
 
         Systems make as many calls as the server turns out to take. Other calls only wait when `max_concurrency` are in
-        flight, which holds for all of them together. A call made in a task that holds a place uses that place.
+        flight, of either kind. A call made in a task that holds a place uses that place.
         """
         if self._limit is None:
             self._limit = AdaptiveLimit(self.max_concurrency)
         return self._limit
 
-    # -- Counting, window and continuing. A model that overrides these has what systems do with them: no prompt exceeds the
-    # -- window, and a run with a checkpoint resumes inside an answer.
+    # -- Counting, window and continuing. Systems use these: for a model that overrides them, no prompt exceeds the window,
+    # -- and a run with a checkpoint resumes inside an answer.
 
     async def window(self) -> int | None:
-        """Tokens that prompt and answer may have together, as far as it can be found out; None if it cannot."""
+        """Tokens that prompt and answer may have together; None if that is unknown."""
         return self.context_window
 
     def note_window(self, window: int) -> None:  # noqa: B027 - most models know theirs
@@ -150,7 +150,7 @@ class BaseModel(ABC):
         """
 
     async def count_tokens(self, what: str | Messages) -> int | None:
-        """Tokens of a text or a conversation, counted by whoever serves the model; None if they cannot be counted.
+        """Tokens of a text or a conversation, counted by the model's server; None if it does not count.
 
         Args:
             what: A text, or a conversation with what the chat template adds to it.
@@ -184,8 +184,8 @@ class BaseModel(ABC):
     def shaping(self, options: dict[str, Any]) -> dict[str, Any]:
         """What shapes the answers to requests with these options, apart from their messages.
 
-        Checkpoints know a call by it: the model, the options and, where they say nothing, the model's own settings; not how
-        long is waited, how often is tried, or what headers are sent. Override it for a model with further settings.
+        Checkpoints identify a call by it: the model, the options and, where an option is not given, the model's own
+        setting; not the time limits, the retries or the headers. Override it for a model with further settings.
 
         Args:
             options: The options of the call; they are not changed.
@@ -203,7 +203,7 @@ class BaseModel(ABC):
     def stream_after(
         self, messages: Messages, partial: str, tokens: int, **options: Any
     ) -> AsyncIterator[Delta | Completion]:
-        """As `stream`, for an answer of which an earlier run has received `partial`; that is the first piece.
+        """Like `stream`, for an answer whose beginning, `partial`, an earlier run has received; it is the first piece.
 
         Args:
             messages: The conversation.

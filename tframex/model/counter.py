@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 __all__ = ["EndpointCounter"]
 
-# What a chat template may add at most: around each message, and around them all (a default system prompt, say).
+# What a chat template may add at most: around each message, and around them all (such as a default system prompt).
 _PER_MESSAGE = 16
 _PER_CHAT = 64
 _DIGIT = re.compile(r"\d")
-# Above what was seen: texts differ from one part to the next.
+# Added to what was seen: texts differ from one part to the next.
 _MARGIN = 1.12
 # JSON takes 1.5 times as many tokens in a Qwen vocabulary as in cl100k.
 _UNKNOWN = 1.6
 _REMEMBERED = 16
-# After so many failures in a row the endpoint is not asked any more.
+# After this many failures in a row the endpoint is not asked any more.
 _PATIENCE = 3
 
 log = get_logger("tframex.model")
 
 
 class EndpointCounter:
-    """Counts tokens as the served model does, and asks the endpoint only where an estimate does not do.
+    """Counts tokens as the served model does, and asks the endpoint only where an estimate is not enough.
 
-    vLLM and llama.cpp count texts and conversations; `measure` asks them. For other endpoints, and between two questions,
+    vLLM and llama.cpp count texts and conversations; `measure` asks them. For other endpoints, and between two requests,
     counts are estimated: with the `estimate` counter, corrected by what the endpoint has counted so far.
 
-    It is a `TokenCounter`: `count` and `count_messages` give the estimate without asking anybody.
+    It is a `TokenCounter`: `count` and `count_messages` return the estimate without a request.
 
     Args:
         model: The model.
@@ -61,7 +61,7 @@ class EndpointCounter:
 
     @property
     def exact(self) -> bool:
-        """Whether `measure` is known to give the served model's own counts."""
+        """Whether `measure` is known to return the served model's own counts."""
         return bool(self._counts_exactly)
 
     @property
@@ -79,16 +79,16 @@ class EndpointCounter:
         return math.ceil(self._estimator().count(text) * self.ratio)
 
     def count_messages(self, messages: Messages) -> int:
-        """About how many tokens a conversation has, what the chat template adds included."""
+        """About how many tokens a conversation has, including what the chat template adds."""
         return math.ceil(self._estimator().count_messages(messages) * self.ratio)
 
     def bound(self, messages: Messages) -> int:
-        """Tokens that a conversation hardly exceeds.
+        """A number of tokens that a conversation hardly ever exceeds.
 
-        Before the first answer, and where `measure` can say it exactly or has not been asked yet: its bytes, the most that
-        a byte-level tokenizer can make of a text. Afterwards the highest ratio that was seen lately and a margin (if the
-        answer told nothing, a ratio that no common vocabulary exceeds); digits count one each, since other vocabularies do
-        not group them.
+        Before the first answer, and where `measure` counts exactly or has not been asked yet: its bytes, the most tokens
+        that a byte-level tokenizer can make of a text. Afterwards an estimate with the highest ratio that was seen lately
+        and a margin (if the answer reported no usage, with a ratio that no common vocabulary exceeds); each digit counts as
+        one token, since other vocabularies do not group them.
         """
         texts = [text_of(message) for message in messages]
         most = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) + _PER_CHAT + _PER_MESSAGE * len(texts)
@@ -108,7 +108,7 @@ class EndpointCounter:
             try:
                 counted = await self._model.count_tokens(messages)
             except ModelError as error:
-                # A server that is busy for a moment must not end a long run: an estimate will do once.
+                # A server that is busy for a moment must not end a long run: an estimate is enough this time.
                 log.info("not counted", model=self._model.model_id, error=str(error))
                 self._failures += 1
                 if self._failures == _PATIENCE:
@@ -135,7 +135,7 @@ class EndpointCounter:
         return self.count(text) if counted is None else counted
 
     def observe(self, messages: Messages, tokens: int | None) -> None:
-        """Learn from what the endpoint has counted: the `prompt_tokens` of an answer's usage, or None for silence."""
+        """Learn from what the endpoint has counted: the `prompt_tokens` of an answer's usage, or None if not reported."""
         if not tokens:
             self._silent = True
             return
@@ -144,7 +144,7 @@ class EndpointCounter:
             self._ratios.append(tokens / estimated)
 
     def state(self) -> list[float]:
-        """What it has learned, for `restore`; a value for JSON."""
+        """What it has learned, as a JSON value for `restore`."""
         return list(self._ratios)
 
     def restore(self, state: list[float]) -> None:

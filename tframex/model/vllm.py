@@ -27,14 +27,14 @@ __all__ = ["VLLMModel"]
 
 
 class VLLMModel(ExchangeModel):
-    """A chat model served by vLLM, llama.cpp, or anything else that speaks OpenAI's Chat Completions API.
+    """A chat model served by vLLM, llama.cpp, or any other server with OpenAI's Chat Completions API.
 
     Every request is streamed, also for `call`, so that no proxy gives up on a long answer. Options of a call go to the
     endpoint as they are: OpenAI's own by name, and vLLM's (`top_k`, `min_p`, `repetition_penalty`,
-    `structured_outputs`, ...) as well. The keywords from `reasoning` to `resume` may be given to a call too, and hold
-    for that call.
+    `structured_outputs`, ...) as well. The keywords from `reasoning` to `max_repeats` may be given to a call, too, and
+    apply to that call.
 
-    A model lives on one event loop at a time. After that loop has ended it simply works in the next.
+    A model belongs to one event loop at a time. After that loop has ended it works in the next one.
 
     Args:
         model_name: The name the server serves it under, as listed by `/v1/models`.
@@ -44,20 +44,20 @@ class VLLMModel(ExchangeModel):
         default_temperature: Sampling temperature, unless a call says otherwise. None: the endpoint's own.
         reasoning: Where reasoning text goes that the server sends apart from the answer: `"inline"`, into the text
             between `<think>` and `</think>`; `"separate"`, to `Completion.reasoning`; `"drop"`, nowhere. A `<think>`
-            inside the answer itself is never touched.
+            inside the answer itself is never changed.
         connect_timeout: Seconds to connect.
-        first_token_timeout: Seconds from sending the request to the first event of the answer, waiting in the server's
-            queue included.
+        first_token_timeout: Seconds from sending the request to the first event of the answer, including the time in the
+            server's queue.
         idle_timeout: Seconds between two events; keep-alive comments are not events.
-        total_timeout: Seconds for the whole call; None is no limit.
-        max_retries: How many requests in a row may fail without bringing any part of the answer.
+        total_timeout: Seconds for the complete call; None is no limit.
+        max_retries: How many requests in a row may fail without adding to the answer (fewer than 8 tokens do not count).
         resume: `"auto"` continues an answer that broke off; `"never"` raises `StreamInterruptedError`.
-        max_repeats: Stop an answer that says the same passage this many times in a row: it ends before the second time,
+        max_repeats: Stop an answer that repeats the same passage this many times in a row: it ends before the second time,
             with the `finish_reason` `"repetition"`, and the server stops generating. None lets it loop; 4 is a good value.
-        max_concurrency: Calls in flight at once; further ones wait. None is no limit.
+        max_concurrency: Calls in flight concurrently; further ones wait. None is no limit.
         context_window: Tokens that prompt and answer may have together, where you know it.
         default_headers: Headers for every request.
-        http_client: An `httpx2` or `httpx` async client to use instead of our own; it stays yours to close.
+        http_client: An `httpx2` or `httpx` async client to use instead of our own; you close it.
 
     Raises:
         ConfigurationError: An argument is missing or wrong.
@@ -142,8 +142,8 @@ class VLLMModel(ExchangeModel):
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         """A model from `API_URL`, `API_KEY`, `MODEL_NAME` and, if set, `MAX_TOKENS` and `TEMPERATURE`.
 
-        Where `API_URL` is not set, the pair `OPENAI_BASE_URL` and `OPENAI_API_KEY` is used. A key goes only to the URL of
-        its pair; to one given as `api_url`, `API_KEY` does. No `.env` file is read.
+        Where `API_URL` is not set, the pair `OPENAI_BASE_URL` and `OPENAI_API_KEY` is used. A key is only sent to its
+        pair's URL, and `API_KEY` to a URL given as `api_url`. No `.env` file is read.
 
         Args:
             environ: The variables; `os.environ` by default.
@@ -156,10 +156,10 @@ class VLLMModel(ExchangeModel):
 
     @classmethod
     def from_client(cls, openai_client: openai.AsyncOpenAI | openai.OpenAI, model_name: str, **settings: Any) -> Self:
-        """A model that sends its requests with an official client, its own or one of its subclasses.
+        """A model that sends its requests with an official client or an instance of a subclass.
 
-        The client keeps its URL, key, headers and HTTP transport and stays yours to close; its retries are replaced by
-        ours. A synchronous client lends its settings to an asynchronous one.
+        The client keeps its URL, key, headers and HTTP transport, and you close it; its retries are replaced by ours. From
+        a synchronous client, an asynchronous one with the same settings is made.
 
         Args:
             openai_client: The client.
@@ -167,7 +167,7 @@ class VLLMModel(ExchangeModel):
             **settings: Keyword arguments of the constructor, except `default_headers` and `http_client`.
 
         Raises:
-            ConfigurationError: It is no official client, or a synchronous one that cannot be translated.
+            ConfigurationError: It is not an official client, or a synchronous one that cannot be translated.
         """
         from tframex.model._official import asynchronous
 
@@ -182,7 +182,7 @@ class VLLMModel(ExchangeModel):
 
     @classmethod
     def local(cls, model_path: str | None = None, *, server: Mapping[str, Any] | None = None, **settings: Any) -> Self:
-        """A model on this machine, served by an embedded llama.cpp that lives as long as the model is open.
+        """A model on this machine, served by an embedded llama.cpp that runs as long as the model is open.
 
         It is started at the first call and stopped by `close_client` or the end of an `async with` block.
 
