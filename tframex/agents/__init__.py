@@ -1,4 +1,4 @@
-"""Agents: actors with one job, done with a model."""
+"""Agents: each does one job with a model."""
 
 from tframex.agents.base import BaseAgent
 from tframex.agents.basic import BasicAgent

@@ -23,10 +23,10 @@ __all__ = ["BaseAgent"]
 
 
 class BaseAgent(ABC):
-    """An actor with one job, done with a model.
+    """Does one job with a model.
 
-    A subclass implements `run`; `events`, `stream`, `complete` and `stream_to_file` then give what `run` returns, in one
-    piece. To have the answer stream too, subclass `BasicAgent` and say which messages to send.
+    A subclass implements `run`; `events`, `stream`, `complete` and `stream_to_file` then return the result of `run`, in one
+    piece. To stream the answer as it arrives, subclass `BasicAgent` and override `build_messages`.
 
     Args:
         agent_id: A name for logs and errors.
@@ -95,9 +95,9 @@ class BaseAgent(ABC):
                     yield event.text
 
     async def complete(self, prompt: str, **options: Any) -> Completion:
-        """The answer to `prompt` with its usage and how it came about.
+        """The answer to `prompt` as a `Completion`, with usage and timings.
 
-        Where an agent makes several calls, `usage` is that of all of them, and so are `retries` and `resumes`.
+        Where an agent makes several calls, `usage`, `retries` and `resumes` are added up over all of them.
 
         Args:
             prompt: What to do.
@@ -112,8 +112,8 @@ class BaseAgent(ABC):
     async def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
         """Write the answer to a file as it arrives.
 
-        It grows in `PATH.partial`, and becomes `path` when it is complete; an older file at `path` stays until then. After
-        a failure the partial file stays.
+        The text is written to `PATH.partial`, which is renamed to `path` when it is complete; an older file at `path` is
+        kept until then. After a failure the partial file is kept.
 
         Args:
             prompt: What to do.
@@ -139,12 +139,12 @@ class BaseAgent(ABC):
         return completion
 
     async def _result(self, events: AsyncGenerator[Event, None]) -> Completion:
-        """What a run that has these events returns."""
+        """The result of a run with these events."""
         completion: Completion | None = None
         async with Closing(events) as arriving:
             async for event in arriving:
                 if isinstance(event, RunFinished):
-                    # To the end: a generator inside a user's own is only closed by being read.
+                    # Read to the end: that alone closes a generator inside a user's own.
                     completion = event.result
         return self._ended(completion)
 
@@ -158,7 +158,7 @@ class BaseAgent(ABC):
         """Send a prompt, or messages, to the model and return the complete text of the answer.
 
         Args:
-            prompt: A prompt, which is sent as one message of the user, or the messages.
+            prompt: A prompt, which is sent as one user message, or the messages.
             **options: Options for the model.
 
         Raises:
@@ -174,7 +174,7 @@ class BaseAgent(ABC):
 
 
 def _summed(text: str, calls: CallRecord, model_id: str, seconds: float) -> Completion:
-    """The completion of a run that made these calls; where one of them answered just `text`, it ended as that one did."""
+    """The completion of a run that made these calls; with the choices of the last call that answered `text`, if one did."""
     completions = calls.completions
     last = next((completion for completion in reversed(completions) if completion.text == text), None)
     if last is not None and len(completions) == 1:
@@ -191,7 +191,7 @@ def _summed(text: str, calls: CallRecord, model_id: str, seconds: float) -> Comp
 
 
 def check_parts(name: str, value: object, model: object) -> None:
-    """Refuse an empty name, and whatever is not an asynchronous model."""
+    """Refuse an empty name, and anything that is not an asynchronous model."""
     if not isinstance(value, str) or not value.strip():
         raise ConfigurationError(f"{name} must be a non-empty string, not {value!r}")
     if not isinstance(model, BaseModel):

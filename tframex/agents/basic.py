@@ -18,12 +18,12 @@ __all__ = ["BasicAgent"]
 class BasicAgent(BaseAgent):
     """Sends a prompt and returns the model's answer.
 
-    A subclass that overrides `build_messages` has all of `run`, `events`, `stream`, `complete` and `stream_to_file`.
+    A subclass that overrides `build_messages` gets `run`, `events`, `stream`, `complete` and `stream_to_file` from here.
 
     Args:
         agent_id: A name for logs and errors.
         model: The model to work with.
-        system_prompt: Instructions that go before every prompt.
+        system_prompt: Instructions that are sent before every prompt, as a system message.
     """
 
     def __init__(self, agent_id: str, model: BaseModel, *, system_prompt: str | None = None) -> None:
@@ -43,8 +43,8 @@ class BasicAgent(BaseAgent):
 
         Args:
             prompt: What to do.
-            restart: An answer that breaks off and cannot be continued may be asked for again from its start. The pieces
-                received until then are void: `CallRetried.dropped` says so. For those who do not show the pieces.
+            restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
+                void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
             **options: Options for the model.
 
         Raises:
@@ -52,7 +52,7 @@ class BasicAgent(BaseAgent):
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer, or not completely.
         """
-        # A subclass with a `run` of its own has the events of that.
+        # A subclass with its own `run` has the events of that.
         own = super().events(prompt, **options) if self._has_own_run else self._answer(prompt, restart, options)
         async with Closing(own) as events:
             async for event in events:
@@ -71,12 +71,12 @@ class BasicAgent(BaseAgent):
             ModelError: The model could not answer.
         """
         if self._has_own_run:
-            # It has called this one, and `events` would call it again.
+            # The subclass's `run` has called this one, and `events` would call it again.
             return (await self._result(self._answer(prompt, True, options))).text
         return (await self.complete(prompt, **options)).text
 
     async def complete(self, prompt: str, **options: Any) -> Completion:
-        """The answer to `prompt` with its usage and how it came about.
+        """The answer to `prompt` as a `Completion`, with usage and timings.
 
         Args:
             prompt: What to do.

@@ -19,7 +19,7 @@ class ContextAgent(BasicAgent):
         agent_id: A name for logs and errors.
         model: The model to work with.
         context: The text to answer from.
-        system_prompt: Instructions that go before every prompt.
+        system_prompt: Instructions that are sent before every prompt, as a system message.
 
     Raises:
         ConfigurationError: The context is empty.
