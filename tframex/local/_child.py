@@ -62,7 +62,7 @@ def start(config: dict[str, Any]) -> Any:
 
 
 def context_window(host: str, port: int, api_key: str) -> int:
-    """What the server made of the size that was asked for: it rounds up, and caps at what the model was trained for."""
+    """The window that the server has: it rounds the requested size up, and caps it at what the model was trained for."""
     connection = http.client.HTTPConnection(host, port, timeout=30)
     connection.request("GET", "/props", headers={"Authorization": f"Bearer {api_key}"})
     window: int = json.load(connection.getresponse())["default_generation_settings"]["n_ctx"]

