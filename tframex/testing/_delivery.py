@@ -52,7 +52,7 @@ class Delivery:
             await asyncio.wait({watcher})
 
     async def replace(self, fault: Fault) -> None:
-        """Let a fault take the place of the whole answer."""
+        """Let a fault take the place of the complete answer."""
         if fault.kind == "refuse":
             self._connection.reset()
             raise Hangup
@@ -104,7 +104,7 @@ class Delivery:
                 pending += fault.body
                 fault = None
         await self._send(pending, fault)
-        # The answer is complete: a client that leaves now has not hung up on it.
+        # The answer is complete: a client that closes the connection now did not leave early.
         watcher.cancel()
         await asyncio.wait({watcher})
         await self._connection.end()

@@ -88,16 +88,16 @@ class Engine:
         continues = bool(body.get("continue_final_message"))
         if continues or (self.dialect == "llama.cpp" and body["messages"][-1]["role"] == "assistant"):
             partial = str(body["messages"][-1].get("content") or "")
-            whole = self.answer({**body, "messages": body["messages"][:-1]})
-            words, thinking = self._rest(whole, partial, body)
+            answer = self.answer({**body, "messages": body["messages"][:-1]})
+            words, thinking = self._rest(answer, partial, body)
         else:
-            whole = self.answer(body)
-            partial, words, thinking = "", self._words_of(whole), bool(whole.reasoning)
-            self._prompts[prompt, body.get("seed")] = whole
+            answer = self.answer(body)
+            partial, words, thinking = "", self._words_of(answer), bool(answer.reasoning)
+            self._prompts[prompt, body.get("seed")] = answer
         return self._writer.chat(body, prompt, ids, words, thinking, self._limit(body, ids))
 
     def completion(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
-        """The events of a text completion that goes on after token ids of an earlier chat."""
+        """The events of a text completion that continues after token ids of an earlier chat."""
         self._check(body)
         if self.dialect != "vllm":
             raise RequestError(404, "File Not Found", kind="not_found_error")
@@ -107,7 +107,7 @@ class Engine:
             if seed == body.get("seed") and text.startswith(prompt) and answer.raw.startswith(text[len(prompt) :]):
                 words = self.tokenize(answer.raw[len(text) - len(prompt) :])
                 return self._writer.text(body, ids, words, self._limit(body, ids))
-        words = self.tokenize(" (a prompt nobody knows)")
+        words = self.tokenize(" (an unknown prompt)")
         return self._writer.text(body, ids, words, self._limit(body, ids))
 
     # -- words ---------------------------------------------------------------------------------------------------
@@ -117,16 +117,16 @@ class Engine:
             return self.tokenize(answer.text)
         return [OPEN, *self.tokenize(answer.reasoning), "</think>", *self.tokenize(answer.text)]
 
-    def _rest(self, whole: Answer, partial: str, body: Mapping[str, Any]) -> tuple[list[str], bool]:
+    def _rest(self, answer: Answer, partial: str, body: Mapping[str, Any]) -> tuple[list[str], bool]:
         """What follows a partial answer, and whether a reasoning parser takes it for reasoning."""
         if self.dialect == "openai":
-            return self._words_of(whole), bool(whole.reasoning)
-        if not partial.strip() or partial != partial.rstrip() or not whole.raw.startswith(partial):
-            # An empty partial brings garbage; white space at its end stays in the prompt and bends the output.
+            return self._words_of(answer), bool(answer.reasoning)
+        if not partial.strip() or partial != partial.rstrip() or not answer.raw.startswith(partial):
+            # An empty partial answer is continued with garbage; white space at its end changes what follows.
             return self.tokenize(f" (bent after {partial[-8:]!r})"), False
-        rest = whole.raw[len(partial) :]
+        rest = answer.raw[len(partial) :]
         thinking = (
-            bool(whole.reasoning) and (body.get("chat_template_kwargs") or {}).get("enable_thinking") is not False
+            bool(answer.reasoning) and (body.get("chat_template_kwargs") or {}).get("enable_thinking") is not False
         )
         before, closed, after = rest.partition("</think>")
         if thinking and closed:

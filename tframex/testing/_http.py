@@ -26,7 +26,7 @@ class Request:
 
 
 class HTTPConnection:
-    """One client's connection; it notices at once when the client leaves."""
+    """One client's connection; it notices immediately when the client leaves."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -86,7 +86,7 @@ class HTTPConnection:
         await self.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 
     async def respond(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
-        """Send a whole response."""
+        """Send a complete response."""
         common = {"date": "Sun, 22 Nov 2026 10:22:22 GMT", "server": "uvicorn", "content-length": str(len(body))}
         await self.head(status, {**common, "content-type": "application/json", **(headers or {})})
         await self.write(body)

@@ -1,4 +1,4 @@
-"""What a fake server remembers of a request."""
+"""What a fake server records of a request."""
 
 from __future__ import annotations
 

@@ -34,16 +34,16 @@ _PROSE = (
 class FakeVLLM:
     """A fake endpoint for tests: real sockets, the bytes of a real server, no model.
 
-    Use it in a `with` or an `async with` block. It runs on a thread of its own, so that it works under asyncio, trio and
+    Use it in a `with` or an `async with` block. It runs on its own thread, so that it works under asyncio, trio and
     synchronous code alike. The same conversation always gets the same answer; a partial answer is continued as vLLM
     continues it.
 
     Args:
         answer: What to say: a text, an `Answer` with reasoning, or a function from the request's JSON to one of them.
-        faults: What goes wrong: one for each request to a completions endpoint, in order, None for a request that goes
-            well; more can be appended to `faults` at any time. Or a function from the request's JSON to a fault or None.
+        faults: What goes wrong: one for each request to a completions endpoint, in order, None for a request without a
+            fault; more can be appended to `faults` at any time. Or a function from the request's JSON to a fault or None.
         lookups: What goes wrong with other requests, by path, such as `{"/v1/models": Fault.html()}`: each time, and of
-            the kinds that replace the whole answer.
+            the kinds that replace the complete answer.
         dialect: Whose bytes to send: `"vllm"`, `"llama.cpp"` or `"openai"`.
         model: The name the model is served under.
         api_key: The key that requests must carry, or None.
@@ -125,7 +125,7 @@ class FakeVLLM:
             ) from self._refused
 
     def stop(self) -> None:
-        """Close the port and all connections at once."""
+        """Close the port and all connections immediately."""
         if self._loop is not None and self._stopped is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()

@@ -61,7 +61,7 @@ class Fault:
 
     @classmethod
     def garbage(cls, at: int = 0, body: bytes = b"data: {not json\n\n") -> Fault:
-        """Put `body` into the stream after `at` bytes (at the end of the event there), and go on."""
+        """Put `body` into the stream after `at` bytes (at the end of the event there), and continue."""
         return cls("garbage", at, body=body)
 
     @classmethod
@@ -77,7 +77,7 @@ class Fault:
 
     @classmethod
     def answer(cls, body: bytes, *, status: int = 200, content_type: str = "application/json") -> Fault:
-        """Answer with a body of your own."""
+        """Answer with your own body."""
         return cls("body", status=status, body=body, headers={"content-type": content_type})
 
     @classmethod

@@ -13,7 +13,7 @@ __all__ = ["ScriptedModel"]
 
 
 class ScriptedModel(BaseModel):
-    """Says what it was told to, and remembers what it was asked.
+    """Returns scripted answers, and records what it was asked.
 
     Args:
         script: What to answer: texts in order, each for one call (an exception among them is raised); one text for all
