@@ -1,6 +1,6 @@
 """The names of `tframex` to use without `await`, from scripts, threads and notebooks.
 
-They run on one background thread with an event loop of its own, started at first use.
+They run on one background thread with its own event loop, started at first use.
 """
 
 from tframex.local import LocalServer

@@ -1,6 +1,6 @@
 """From synchronous code to the asynchronous core.
 
-One daemon thread owns one event loop for the whole process, started at first use. A call becomes a task on that loop;
+One daemon thread owns one event loop for the process, started at first use. A call becomes a task on that loop;
 an async iterator gets one pump task, which owns it from beginning to end (a cancel scope inside it must be left by the
 task that entered it) and hands over what has gathered since the last time, not single items.
 """
@@ -25,7 +25,7 @@ __all__ = ["iterate", "run"]
 
 T = TypeVar("T")
 
-# How long an interrupted call may take to close its connection before the interrupt goes on.
+# How long an interrupted call may take to close its connection before the interrupt is raised.
 _GRACE = 5.0
 
 
@@ -80,7 +80,7 @@ class _Bridge:
             with suppress(SystemExit, KeyboardInterrupt):
                 self.loop.run_forever()
         for work in list(self._works):
-            # Whoever waits for it would wait forever.
+            # Otherwise the thread that waits for it would never wake up.
             work.abandon()
 
     def refuse_fork(self) -> None:
@@ -93,8 +93,8 @@ class _Bridge:
     def refuse_own_thread(self) -> None:
         if threading.current_thread() is self._thread:
             raise WrongLoopError(
-                "a tframex.sync object was called from TFrameX's own event loop (from a progress callback or from "
-                "inside an asynchronous agent, say), where waiting would wait forever. Use the asynchronous classes there."
+                "a tframex.sync object was called from TFrameX's own event loop (from inside an asynchronous agent or "
+                "judge, say), where waiting would never end. Use the asynchronous classes there."
             )
 
     def run(self, function: Callable[[], Awaitable[T]]) -> T:

@@ -93,7 +93,7 @@ def mirrors(original: type) -> Callable[[C], C]:
             if name.startswith("_") or source is None or source.__doc__ == member.__doc__:
                 continue
             if name not in vars(cls) and inspect.isfunction(member):
-                # Inherited here, but the original has a docstring of its own.
+                # Inherited here, but the original has its own docstring.
                 copy = FunctionType(
                     member.__code__, member.__globals__, argdefs=member.__defaults__, closure=member.__closure__
                 )

@@ -49,7 +49,7 @@ class Pump(Generic[T]):
                 async for item in iterator:
                     self._items.append(item)
                     if not self._scheduled:
-                        # Runs when this task waits for the network again, with all that one read brought; but not more
+                        # Runs when this task waits for the network again, with all that one read returned; but not more
                         # than a thousand times a second, since waking a thread costs as much as many items.
                         self._scheduled = True
                         loop.call_at(self._flushed + _APART, self._flush)
@@ -63,7 +63,7 @@ class Pump(Generic[T]):
     async def _wait_for_room(self) -> None:
         self._room.clear()
         self._waiting = True
-        # The reader may have taken everything before it could see that somebody waits.
+        # The reader may have taken everything before it could see that the pump waits.
         if self._put - self._taken >= _AHEAD:
             await self._room.wait()
         self._waiting = False
