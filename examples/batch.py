@@ -1,4 +1,4 @@
-"""A file of requests, answered line by line. Stop it with Ctrl-C and start it again: it continues where it was."""
+"""A file of requests, answered line by line. Stop it with Ctrl-C and start it again: it continues where it stopped."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ async def events(agent: BasicAgent, question: str) -> AsyncIterator[str]:
             async for piece in pieces:
                 yield f"data: {json.dumps(piece)}\n\n"
     except TFrameXError as error:
-        # The status has been sent long ago: what goes wrong now must be said in the stream.
+        # The status has been sent already: an error from here on must be reported in the stream.
         yield f"event: error\ndata: {json.dumps(str(error))}\n\n"
     else:
         yield "event: done\ndata: null\n\n"

@@ -21,7 +21,7 @@ def number(text: str) -> str | None:
 
 
 def main() -> None:
-    """Vote, and show how it came about."""
+    """Vote, and show the counts behind it."""
     with get_sync_model() as model:
         vote = MultiCallSystem("vote", model).vote(QUESTION, 8, key=number, temperature=0.8, max_tokens=80)
     print(f"{vote.answer}, after {sum(vote.counts.values())} of at most 8 answers: {vote.counts}")

@@ -51,7 +51,7 @@ PLAN_SCHEMA: dict[str, Any] = {
 
 
 def safe_path(folder: Path, name: str) -> Path | None:
-    r"""Where a file of the model's invention goes: below `folder`, or nowhere.
+    r"""Where a file whose name the model has chosen goes: below `folder`, or nowhere.
 
     A model may invent `../../.bashrc`, `/etc/passwd`, `C:\boot.ini` or a name with a NUL in it.
     """
@@ -61,7 +61,7 @@ def safe_path(folder: Path, name: str) -> Path | None:
     if not clean or len(clean) > 4 or Path(clean[-1]).suffix.lower() not in KINDS:
         return None
     path = folder.joinpath(*clean)
-    # A link that somebody put into the folder must not lead out of it either.
+    # A link inside the folder must not lead out of it either.
     return path if path.resolve().is_relative_to(folder.resolve()) else None
 
 
