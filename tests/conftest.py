@@ -44,7 +44,7 @@ class Colour:
             return await body()
 
         if self.name == "sync":
-            # No event loop runs: the body's awaits are answered at once by `_Awaitable` and `_Iterator`.
+            # No event loop runs: the body's awaits are answered immediately by `_Awaitable` and `_Iterator`.
             coroutine: Any = main()
             try:
                 coroutine.send(None)

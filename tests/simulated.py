@@ -23,10 +23,10 @@ class FullError(Exception):
 
 @dataclass
 class Server:
-    """Works on `slots` calls at once, lets `queue` more wait, and refuses what comes beyond that.
+    """Works on `slots` calls concurrently, lets `queue` more wait, and refuses what comes beyond that.
 
     Attributes:
-        slots: Calls at once.
+        slots: Calls it works on concurrently.
         queue: Calls that may wait.
         requests: What has come.
         refused: What of it was refused.
@@ -105,7 +105,7 @@ async def _client(limit: Limit, server: Server, calls: int, outcome: Outcome) ->
 
 
 def in_virtual_time(body: Callable[[], Awaitable[Any]]) -> Any:
-    """Run `body` in trio, whose clock jumps ahead whenever everybody sleeps."""
+    """Run `body` in trio, whose clock jumps ahead whenever all tasks sleep."""
     return trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
@@ -115,7 +115,7 @@ def throughput(server: Server, calls: int, limit: Limit, *, change: tuple[float,
     Args:
         server: Who answers them.
         calls: How many.
-        limit: How many at once.
+        limit: How many concurrently.
         change: When the server gets another number of slots, and which.
     """
 

@@ -1,4 +1,4 @@
-"""A server that sends the bytes of a vLLM as fast as they are taken, or at a fixed pace; run as a process of its own."""
+"""A server that sends the bytes of a vLLM as fast as they are taken, or at a fixed pace; run as a separate process."""
 
 from __future__ import annotations
 

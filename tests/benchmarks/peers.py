@@ -1,4 +1,4 @@
-"""What a streamed token costs with other clients, each in an environment of its own, all driven alike."""
+"""What a streamed token costs with other clients, each in its own environment, all driven alike."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def main() -> None:
                         found.pop(name)
                     else:
                         found[name].append(result)
-                        # Some keep connections of an event loop that has ended: each round has a process of its own.
+                        # Some keep connections of an event loop that has ended: each round has its own process.
                         client.stop()
         versions: dict[str, str] = {}
         for client in running.values():

@@ -142,7 +142,7 @@ def cost() -> Table:
     return Table(
         "CPU of a streamed token",
         f"{STREAMS} streams of {TOKENS} tokens, concurrently in asynchronous code and one after the other in synchronous "
-        f"code; medians of {ROUNDS} rounds. The server writes {BURST} events at a time, each in an HTTP chunk of its own. "
+        f"code; medians of {ROUNDS} rounds. The server writes {BURST} events at a time, each in its own HTTP chunk. "
         "*official / this*: times cheaper than the official client of the same colour.",
         ["client", "CPU us", "official / this", "this / bare"],
         [

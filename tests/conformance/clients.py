@@ -1,4 +1,4 @@
-"""The clients, each in an environment of its own."""
+"""The clients, each in its own environment."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_cut_at_every_byte_the_answer_is_the_same(
     colour: Colour, ending: str, answer: Any, dialect: Any, ids: bool, step: int
 ) -> None:
     """No character is lost or doubled, and the server generates nothing twice but the event that was cut."""
-    whole = Answer(answer) if isinstance(answer, str) else answer
+    complete = Answer(answer) if isinstance(answer, str) else answer
     length = body_length(answer, dialect, ids)
     # Each colour begins at another byte, so that the larger steps do not always fall on the same ones.
     cuts = range(len(colour.name) % step, length, step)
@@ -94,8 +94,8 @@ def test_cut_at_every_byte_the_answer_is_the_same(
         return model
 
     def check(at: int, deltas: list[Any], completion: Any) -> None:
-        assert (completion.text, completion.reasoning) == (whole.text, whole.reasoning), f"cut at {at}"
-        assert "".join(delta.content for delta in deltas) == whole.text, f"cut at {at}"
+        assert (completion.text, completion.reasoning) == (complete.text, complete.reasoning), f"cut at {at}"
+        assert "".join(delta.content for delta in deltas) == complete.text, f"cut at {at}"
         assert completion.finish_reason == "stop"
         assert completion.resumes + completion.retries <= 1
 
@@ -153,7 +153,7 @@ def test_the_drop_in_clients_heal_as_well(kind: str, ending: str) -> None:
         assert len({chunk.id for chunk in chunks}) == 1
         assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["stop"]
         assert sum(1 for c in chunks if c.choices and c.choices[0].delta.role) == 1
-        # A cut between the finish reason and the usage costs the usage; the answer is whole without it.
+        # A cut between the finish reason and the usage costs the usage; the answer is complete without it.
         assert sum(1 for c in chunks if c.usage) <= 1
 
     keywords: dict[str, Any] = {"model": "fake", "stream": True, "max_tokens": 300}

@@ -132,7 +132,7 @@ def test_call_starts_over_where_nothing_can_be_continued(colour: Colour) -> None
 
 
 def test_an_endpoint_nobody_knows_is_not_trusted_to_continue(colour: Colour) -> None:
-    """It may ignore the flags and begin anew: half an answer must not be glued to another one."""
+    """It may ignore the flags and start over: half an answer must not be glued to another one."""
 
     class Unknown(FakeVLLM):
         def _lookup(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:

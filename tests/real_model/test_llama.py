@@ -1,4 +1,4 @@
-"""The whole surface on a real model: llama.cpp with SmolLM2-135M, embedded. It asserts mechanics, not wisdom."""
+"""The complete surface on a real model: llama.cpp with SmolLM2-135M, embedded. It asserts mechanics, not wisdom."""
 
 from __future__ import annotations
 
@@ -157,12 +157,12 @@ def test_a_server_that_is_killed_and_restarted_in_the_middle_of_an_answer_is_not
     async def body() -> None:
         nonlocal server
         async with colour.make(VLLMModel(server.model_name, server.url, "none", max_retries=20)) as model:
-            whole = await model.call(question, **options)
+            complete = await model.call(question, **options)
             pieces: list[str] = []
             async for event in model.stream(question, **options):
                 if isinstance(event, Completion):
                     assert event.resumes >= 1
-                    assert event.finish_reason == whole.finish_reason
+                    assert event.finish_reason == complete.finish_reason
                 elif event.content:
                     pieces.append(event.content)
                 if len(pieces) == 12 and server.pid == first:
@@ -170,7 +170,7 @@ def test_a_server_that_is_killed_and_restarted_in_the_middle_of_an_answer_is_not
                     server.stop()
                     server = LocalServer(slots=1, context_window=512, port=port)
                     server.start()
-        assert "".join(pieces) == whole.text
+        assert "".join(pieces) == complete.text
 
     try:
         colour.run(body)

@@ -71,7 +71,7 @@ def _finish(child: subprocess.Popen[str]) -> str:
 
 
 def kill(times: int, *, seed: int = 1) -> Figures:
-    """Kill a run at `times` random points, each time with a checkpoint of its own, and continue it.
+    """Kill a run at `times` random points, each time with its own checkpoint, and continue it.
 
     Raises:
         AssertionError: A continued run gave another answer.
@@ -84,11 +84,11 @@ def kill(times: int, *, seed: int = 1) -> Figures:
         for number in range(times):
             kind = random_.choice(["ChainOfAgents", "MapReduceSystem"])
             with FakeVLLM(answer, context_window=1500, delay=0.003) as server:
-                whole = _start(server.url, text, Path(folder) / f"{number}-whole", kind)
-                assert whole.stdout is not None
-                whole.stdout.readline()
+                complete = _start(server.url, text, Path(folder) / f"{number}-complete", kind)
+                assert complete.stdout is not None
+                complete.stdout.readline()
                 began = time.monotonic()
-                expected = _finish(whole)
+                expected = _finish(complete)
                 lasted = time.monotonic() - began
                 tokens = server.tokens
             with FakeVLLM(answer, context_window=1500, delay=0.003) as server:

@@ -36,7 +36,7 @@ OFFICIAL = {"method": "POST", "url": "/v1/chat/completions"}
 
 
 def told(body: Mapping[str, Any]) -> str:
-    """A text of its own, and of its own length, for each prompt."""
+    """For each prompt a different text, of a different length."""
     prompt = body["messages"][-1]["content"]
     return f"About {prompt}: " + "word " * random.Random(prompt).randint(1, 40) + "end."
 
@@ -145,8 +145,8 @@ def test_the_same_call_again_goes_on_behind_what_is_written(colour: Colour, tmp_
         async with colour.make(VLLMModel("fake", server.url, "k")) as model:
             system = colour.make(MultiCallSystem("m", colour.original(model)))
             await system.run_file(source, target)
-            whole = target.read_bytes()
-            lines = whole.splitlines(keepends=True)
+            complete = target.read_bytes()
+            lines = complete.splitlines(keepends=True)
             # A process that was killed while it wrote a line.
             target.write_bytes(b"".join(lines[:12]) + lines[12][:20])
             before = len(server.completions())
@@ -433,7 +433,7 @@ def test_a_line_with_a_wrong_model_is_an_error_in_its_place(tmp_path: Path, firs
 
 
 def test_a_wrong_model_of_all_lines_ends_the_run(tmp_path: Path) -> None:
-    """Although a line of its own model was answered."""
+    """Although a line with its own model was answered."""
     lines = [{"prompt": "x", "model": "fake"}, "one", "two"]
     source, target = written(tmp_path / "in.jsonl", lines), tmp_path / "out.jsonl"
     with (

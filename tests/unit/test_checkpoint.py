@@ -259,13 +259,13 @@ def test_a_run_that_is_broken_off_again_and_again_ends_with_the_same_answer(tmp_
         return None
 
     with FakeVLLM(say, context_window=1200, delay=0.001) as server:
-        whole = anyio.run(run, 60, tmp_path / "whole")
+        complete = anyio.run(run, 60, tmp_path / "complete")
         tokens = server.tokens
         broken = None
         for turn in range(60):
             # On a machine that has much else to do, a turn may be over before anything has come.
             broken = broken or anyio.run(run, 0.35 * 1.05**turn, tmp_path / "broken")
-        assert broken == whole
+        assert broken == complete
         assert server.tokens - tokens <= 1.2 * tokens
 
 

@@ -41,7 +41,7 @@ def endpoint() -> Iterator[FakeVLLM]:
 
 @pytest.mark.parametrize("block", PYTHON)
 def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Path) -> None:
-    """In a process and a folder of its own. The URL of its server is replaced by that of a fake one, and nothing else."""
+    """In its own process and folder. The URL of its server is replaced by that of a fake one, and nothing else."""
     (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", re.sub(r"http://localhost:8000(/v1)?", endpoint.url, PYTHON[block])],

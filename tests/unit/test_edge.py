@@ -155,7 +155,7 @@ def test_a_model_is_not_made_with_headers_that_cannot_be_sent() -> None:
 
 CUT, LATE, SAID, DENIED = ModelConnectionError, ModelTimeoutError, ModelStatusError, AuthenticationError
 # Every exception class of the libraries below us, and what it becomes when it comes out of a request. A library's new class
-# fails the test until somebody has thought about it.
+# fails the test until it has been decided what becomes of it.
 OPENAI: dict[str, type[ModelError]] = {
     "APIConnectionError": CUT,
     "APIError": SAID,

@@ -100,7 +100,7 @@ def test_an_answer_that_cannot_be_continued_may_start_over_where_that_is_asked_f
 
 
 def test_an_agent_s_run_survives_what_its_stream_cannot(colour: Colour, tmp_path: Path) -> None:
-    """What nobody has seen may be asked for again; what was handed out may not."""
+    """What was not shown yet may be asked for again; what was handed out may not."""
 
     async def body() -> None:
         async with colour.make(VLLMModel("fake", server.url, "k")) as model:

@@ -145,9 +145,11 @@ def test_a_web_service_streams_and_stops_generating_when_the_reader_leaves(examp
         until(lambda: server.completions()[-1].hung_up is not None)
         assert server.completions()[-1].tokens < 900
         server.delay = 0
-        whole = httpx2.get(f"{url}/ask", params={"question": "Tell"}, timeout=60).text
-        assert whole.endswith("event: done\ndata: null\n\n")
-        pieces = [json.loads(line.removeprefix("data: ")) for line in whole.splitlines() if line.startswith("data: ")]
+        complete = httpx2.get(f"{url}/ask", params={"question": "Tell"}, timeout=60).text
+        assert complete.endswith("event: done\ndata: null\n\n")
+        pieces = [
+            json.loads(line.removeprefix("data: ")) for line in complete.splitlines() if line.startswith("data: ")
+        ]
         assert "".join(pieces[:-1]) == "word " * 900
         server.faults.append(Fault.answer(b'{"error":"no"}', status=400))
         assert "event: error" in httpx2.get(f"{url}/ask", params={"question": "Tell"}, timeout=60).text

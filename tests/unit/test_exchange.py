@@ -119,7 +119,7 @@ def test_an_endpoint_that_refuses_the_question_for_token_ids_is_asked_without() 
 
 
 def test_tokens_without_text_count_in_a_continuation_too() -> None:
-    """Half an emoji has no text; asked to go on without it, a vLLM repeats the whole prompt in its answer."""
+    """Half an emoji has no text; asked to continue without it, a vLLM repeats the complete prompt in its answer."""
     state = exchange(ServedModel(server=VLLM, token_ids=True, continues=True), max_tokens=20)
     state.answer.tokens.prompt = [1, 2]
     assert prompt_of(cut(state, event("Hi", token_ids=[7]) + event("", token_ids=[8]))) == [1, 2, 7]
@@ -152,7 +152,7 @@ def test_token_ids_are_asked_for_where_the_endpoint_has_them() -> None:
 
 
 def test_tokens_whose_text_was_held_back_are_asked_for_again() -> None:
-    """As the end of a prompt, half a character makes vLLM repeat the whole prompt (vllm issue 48853)."""
+    """As the end of a prompt, half a character makes vLLM repeat the complete prompt (vllm issue 48853)."""
     state = exchange(ServedModel(server=VLLM, token_ids=True, continues=True), max_tokens=9, response_format=None)
     state.first()
     opening = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}], "prompt_token_ids": [1, 2]}
@@ -190,7 +190,7 @@ def test_an_unknown_endpoint_is_asked_once_what_it_is() -> None:
     step = state.probed("vllm")
     assert step is not None
     assert (step.kind, able.server.name) == ("continue", "vllm")
-    # One that remains unknown is never trusted to continue: it may begin anew in other words.
+    # One that remains unknown is never trusted to continue: it may start over in other words.
     with pytest.raises(StreamInterruptedError):
         cut(exchange(ServedModel(probed=True)), event("Hello there"))
     assert cut(exchange(ServedModel(probed=True), restartable=True), event("Hello there")).kind == "fresh"

@@ -75,8 +75,8 @@ def test_a_file_that_only_looks_like_a_model_is_an_error_with_llama_cpp_s_reason
 
 def test_half_of_a_model_is_an_error_with_llama_cpp_s_reason(tmp_path: Path) -> None:
     path = tmp_path / "half.gguf"
-    with _model_file.default_model_path().open("rb") as whole:
-        path.write_bytes(whole.read(20_000_000))
+    with _model_file.default_model_path().open("rb") as complete:
+        path.write_bytes(complete.read(20_000_000))
     with pytest.raises(LocalServerError, match="corrupted or incomplete"):
         LocalServer(path).start()
 

@@ -231,7 +231,7 @@ def test_no_request_exceeds_a_window_that_is_counted_by_another_tokenizer(dialec
 
 
 def test_a_part_that_an_endpoint_refuses_is_read_in_halves(colour: Colour) -> None:
-    """An endpoint that counts for nobody, with a tokenizer that takes more than the estimate."""
+    """An endpoint that does not count tokens, with a tokenizer that takes more than the estimate."""
 
     async def body() -> None:
         for kind in (ChainOfAgents, MapReduceSystem):

@@ -1,4 +1,4 @@
-"""One model on several event loops, one after the other and at once."""
+"""One model on several event loops, one after the other and concurrently."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ for _ in range(10):
 
 
 def test_models_and_streams_that_are_left_open_when_the_loop_ends_are_closed_without_a_complaint() -> None:
-    """In a process of its own: asyncio would complain on standard error."""
+    """In its own process: asyncio would complain on standard error."""
     with FakeVLLM() as server:
         command = [sys.executable, "-X", "dev", "-W", "error", "-c", LEFT_OPEN, server.url]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -122,7 +122,7 @@ asyncio.run(model.close_client())
 
 
 def test_a_loop_that_was_closed_without_a_word_is_noticed() -> None:
-    """Such a loop leaves its connections open; hence a process of its own."""
+    """Such a loop leaves its connections open; hence its own process."""
     with FakeVLLM() as server:
         command = [sys.executable, "-c", CLOSED_WITHOUT_A_WORD, server.url]
         assert subprocess.check_output(command, cwd=ROOT, stderr=subprocess.DEVNULL).split() == [b"stop", b"stop"]

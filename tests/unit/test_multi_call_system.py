@@ -1,4 +1,4 @@
-"""Many calls at once: files, samples, votes, judgements."""
+"""Many concurrent calls: files, samples, votes, judgements."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CALLS = 1000
 
 
 def told(body: Mapping[str, Any]) -> str:
-    """A text of its own for each seed."""
+    """Its own text for each seed."""
     seed = random.Random(body["seed"])
     return (
         f"Answer {body['seed']}: "
@@ -213,7 +213,7 @@ def test_calls_wait_for_a_server_that_has_too_much_to_do(no_wait: None) -> None:
     busy = [RateLimitError("busy", status_code=429)] * 7
     samples = anyio.run(MultiCallSystem("m", ScriptedModel([*busy, "at last"])).sample, "x", 1)
     assert samples.texts == ["at last"]
-    # One that nobody has heard from may not exist.
+    # One that has never answered may not exist.
     model = VLLMModel("fake", "http://127.0.0.1:9", "k", max_retries=0)
     began = time.monotonic()
     samples = anyio.run(MultiCallSystem("m", model).sample, "x", 1)

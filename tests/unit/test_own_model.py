@@ -20,7 +20,7 @@ TEXT = "\n\n".join(f"Keeper number {number} wrote down every ship." for number i
 
 
 class Own(BaseModel):
-    """Counts words, has a window of so many, breaks off where it is told to, and continues."""
+    """Counts words, has a window in words, breaks off where it is told to, and continues."""
 
     def __init__(self, window: int | None = 400) -> None:
         super().__init__("own")

@@ -146,7 +146,7 @@ def test_a_window_that_is_learned_on_the_way_costs_no_finished_step(tmp_path: Pa
 
 
 def thinker(words: int, how: str) -> Any:
-    """A model that thinks so many words before each answer."""
+    """A model that thinks a number of words before each answer."""
 
     def say(body: Mapping[str, Any]) -> Any:
         said = reader(body)

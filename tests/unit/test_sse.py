@@ -40,9 +40,9 @@ def test_any_split_of_the_bytes_gives_the_same_events(
 ) -> None:
     body = ("\ufeff" if bom else "").encode() + "".join(line + end for line, end in lines).encode()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
-    whole = decode(body)
-    assert decode(body, *cuts) == whole
-    assert decode(body, *range(1, len(body))) == whole
+    complete = decode(body)
+    assert decode(body, *cuts) == complete
+    assert decode(body, *range(1, len(body))) == complete
 
 
 @pytest.mark.parametrize(

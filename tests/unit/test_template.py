@@ -56,7 +56,7 @@ def test_copies_share_nothing_that_can_be_changed() -> None:
     one.choices[0].finish_reason = "stop"
     one.choices.append(one.choices[0])
     one.model = "another"
-    setattr(one.choices[0], "note", 1)  # noqa: B010 # a field of nobody's
+    setattr(one.choices[0], "note", 1)  # noqa: B010 # an unknown field
     for chunk in (other, made.fill("c", encoded("c"))):
         assert chunk == ChatCompletionChunk.model_validate_json(encoded("c"))
 

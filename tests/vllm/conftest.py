@@ -1,4 +1,4 @@
-"""The real servers: one for each configuration, for the whole session."""
+"""The real servers: one for each configuration, for the test session."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ __all__ = ["CuttingProxy"]
 
 
 class CuttingProxy:
-    """Passes requests on, and resets the connection after so many events of an answer.
+    """Passes requests on, and resets the connection after a number of events of an answer.
 
     Args:
         port: Where the server is.

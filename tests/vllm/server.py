@@ -1,4 +1,4 @@
-"""A real vLLM on a CPU, in an environment of its own: installed, started, killed.
+"""A real vLLM on a CPU, in its own environment: installed, started, killed.
 
     python -m tests.vllm.server install FOLDER
 
@@ -66,7 +66,7 @@ def install(home: Path) -> None:
 
 
 class Server:
-    """One vLLM in a process group of its own.
+    """One vLLM in its own process group.
 
     Args:
         home: Where it is installed.

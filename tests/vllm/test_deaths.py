@@ -47,7 +47,7 @@ def test_the_answer_goes_on_when_the_server_is_back(mortal: Server, name: str, c
     async def body() -> None:
         # A real server takes a minute to come back: more retries than usual, and less patience with silence.
         async with colour.make(model_of(mortal, max_retries=60, idle_timeout=5, first_token_timeout=60)) as model:
-            whole = (await model.call(QUESTION, max_tokens=TOKENS, **GREEDY)).text
+            complete = (await model.call(QUESTION, max_tokens=TOKENS, **GREEDY)).text
             reborn: threading.Thread | None = None
             pieces: list[str] = []
             last: Any = None
@@ -62,7 +62,7 @@ def test_the_answer_goes_on_when_the_server_is_back(mortal: Server, name: str, c
             assert reborn is not None
             reborn.join()
             assert isinstance(last, Completion)
-            assert "".join(pieces) == last.text == whole, name
+            assert "".join(pieces) == last.text == complete, name
             assert last.resumes >= 1
 
     colour.run(body)

@@ -46,13 +46,13 @@ def test_several_answers_stop_strings_and_log_probabilities(colour: Colour, vllm
             assert len(two.choices) == 2
             assert two.choices[0].text != two.choices[1].text
             assert two.usage.completion_tokens <= 24
-            whole = (await model.call(USER, **GREEDY)).text
-            word = whole.split()[3]
+            complete = (await model.call(USER, **GREEDY)).text
+            word = complete.split()[3]
             stopped = await model.call(USER, stop=[word], **GREEDY)
-            assert (stopped.text, stopped.finish_reason) == (whole.partition(word)[0], "stop")
+            assert (stopped.text, stopped.finish_reason) == (complete.partition(word)[0], "stop")
             scored = await model.call(USER, logprobs=True, top_logprobs=2, **GREEDY)
             entries = scored.choices[0].logprobs
-            assert "".join(entry["token"] for entry in entries) == whole
+            assert "".join(entry["token"] for entry in entries) == complete
             assert all(entry["logprob"] <= 0 and len(entry["top_logprobs"]) == 2 for entry in entries)
 
     colour.run(body)

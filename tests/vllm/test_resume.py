@@ -35,15 +35,15 @@ def test_cut_after_every_token_the_answer_is_the_same(
         with CuttingProxy(server.port, ids=ids) as proxy:
             async with colour.make(VLLMModel(MODEL, proxy.url, KEY)) as model:
                 # The first answer tells what the endpoint can do.
-                whole = await model.call(question, **options)
+                complete = await model.call(question, **options)
                 # The first event has the role, and no text.
                 for events in range(2, TOKENS + 1, step):
                     proxy.bodies.clear()
                     proxy.cuts[:] = [events]
                     found = await model.call(question, **options)
-                    assert found.text == whole.text, events
+                    assert found.text == complete.text, events
                     assert (found.resumes, found.retries) == (1, 0), events
-                    assert found.finish_reason == whole.finish_reason
+                    assert found.finish_reason == complete.finish_reason
                     assert_continued(proxy.bodies, ids=ids)
 
     colour.run(body)
@@ -62,34 +62,34 @@ def assert_continued(bodies: list[dict[str, Any]], *, ids: bool) -> None:
 def test_cut_again_and_again_the_stream_is_the_same(colour: Colour, vllm: Server) -> None:
     async def body() -> None:
         async with colour.make(model_of(vllm)) as direct:
-            whole = (await direct.call(EMOJI, max_tokens=TOKENS, **GREEDY)).text
+            complete = (await direct.call(EMOJI, max_tokens=TOKENS, **GREEDY)).text
         with CuttingProxy(vllm.port) as proxy:
-            # None of these requests brings much.
+            # None of these requests returns much.
             async with colour.make(VLLMModel(MODEL, proxy.url, KEY, max_retries=4)) as model:
                 await model.call(EMOJI, max_tokens=1)
                 proxy.bodies.clear()
                 proxy.cuts[:] = [6, 5, 5]
                 pieces = [piece async for piece in model.call_stream(EMOJI, max_tokens=TOKENS, **GREEDY)]
-        assert "".join(pieces) == whole
+        assert "".join(pieces) == complete
         assert len(proxy.bodies) == 4
 
     colour.run(body)
 
 
 def test_a_thought_is_continued_where_it_was_cut(colour: Colour, parsing: Server) -> None:
-    """This model thinks without having said <think>; with that before its thought it goes on in other words."""
+    """This model thinks without having said <think>; with that before its thought it continues in other words."""
 
     async def body() -> None:
         with CuttingProxy(parsing.port) as proxy:
             async with colour.make(VLLMModel(MODEL, proxy.url, KEY, reasoning="separate")) as model:
-                whole = await model.call(WORDS, max_tokens=TOKENS, **GREEDY)
+                complete = await model.call(WORDS, max_tokens=TOKENS, **GREEDY)
                 for events in (2, 9, 16):
                     proxy.bodies.clear()
                     proxy.cuts[:] = [events]
                     found = await model.call(WORDS, max_tokens=TOKENS, **GREEDY)
                     assert (found.resumes, found.text) == (1, "")
                     partial = proxy.bodies[1]["messages"][-1]["content"].removeprefix("<think>").strip()
-                    assert whole.reasoning.lstrip().startswith(partial)
+                    assert complete.reasoning.lstrip().startswith(partial)
                     assert found.reasoning.lstrip().startswith(partial)
                     assert len(found.reasoning) > len(partial)
 

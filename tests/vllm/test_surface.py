@@ -145,7 +145,7 @@ def test_a_stream_that_is_left_leaves_the_running_queue(colour: Colour, settled:
             await stream.aclose()
             deadline = time.monotonic() + 20
             while settled.running():
-                # The server counts anew only when it works; 1,900 tokens would take it more than a minute.
+                # The server counts again only when it works; 1,900 tokens would take it more than a minute.
                 assert time.monotonic() < deadline
                 await model.call(USER, max_tokens=1)
 

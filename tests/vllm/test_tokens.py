@@ -60,7 +60,7 @@ def counter_of(colour: Colour, model: Any) -> Any:
 
 
 async def sized(counter: Any, tokens: int) -> str:
-    """A prompt whose conversation has so many tokens."""
+    """A prompt whose conversation has a given number of tokens."""
     words: int = tokens - await counter.measure(ask("a"))
     prompt = "a" + " a" * words
     assert await counter.measure(ask(prompt)) == tokens

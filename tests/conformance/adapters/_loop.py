@@ -1,7 +1,7 @@
 """Runs an adapter: reads commands, one JSON object a line, and answers each with one.
 
-It stands alone, since an adapter runs in an environment that has its client and nothing of ours. An adapter has two
-functions: `connect(url, seconds, tokens)` gives the client (how long to wait for anything, `max_tokens`), and
+It imports nothing of ours: an adapter runs in an environment that has only its client. An adapter has two functions:
+`connect(url, seconds, tokens)` gives the client (how long to wait for anything, `max_tokens`), and
 `ask(client, seen)`, asynchronous or not, streams one answer and appends to `seen` what a user sees.
 """
 
