@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,11 @@ import pytest
 
 import tframex
 from tests.conftest import USER, Colour
-from tframex.model import VLLMModel
+from tframex._types import Messages
+from tframex.agents import BaseAgent, BasicAgent, ContextAgent
+from tframex.errors import ModelError
+from tframex.model import BaseModel, VLLMModel
+from tframex.systems import BaseSystem, ChainOfAgents, MapReduceSystem, MultiCallSystem, Samples
 from tframex.testing import FakeVLLM, Fault
 
 pytestmark = pytest.mark.usefixtures("no_wait")
@@ -34,6 +39,7 @@ class Key:
 
 
 KEY = Key()
+PACKAGE = Path(tframex.__file__).parent
 
 
 def error(status: int) -> bytes:
@@ -77,9 +83,9 @@ def links(exc: BaseException | None, seen: set[int]) -> Iterator[BaseException]:
 
 
 def frames(found: TracebackType | None) -> Iterator[str]:
+    """The local variables of our own frames."""
     while found is not None:
-        home = found.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/tframex/")[2].split("/")[0]
-        if home in ("exchange", "model", "client"):
+        if Path(found.tb_frame.f_code.co_filename).is_relative_to(PACKAGE):
             for name, value in found.tb_frame.f_locals.items():
                 yield f"{found.tb_frame.f_code.co_name}: {name} = {value!r}"
         found = found.tb_next
@@ -135,7 +141,7 @@ def test_no_error_of_a_model_shows_the_key(
     with FakeVLLM(TEXT, faults=list(FAULTS[fault])) as server:
         colour.run(body)
     assert raised
-    # What is given to a call is in the variables of those who give it and hand it on, until the model has it.
+    # What is given to a call is in the variables of those who give it: the test's own here.
     check(raised, caplog, locals_of_callers=place != "extra_headers")
 
 
@@ -179,6 +185,158 @@ def test_no_error_of_the_asynchronous_drop_in_shows_the_key(
     with FakeVLLM(TEXT, faults=list(FAULTS[fault])) as server:
         anyio.run(body, backend=backend)
     check(raised, caplog)
+
+
+# -- what is given to a call ------------------------------------------------------------------------------------------
+
+
+class Careful(BaseAgent):
+    """A user's own agent, which hands its options on."""
+
+    async def run(self, prompt: str, **options: Any) -> str:
+        return await self._stream_and_aggregate(prompt, **options)
+
+
+class Own(BaseModel):
+    """A user's own model, which fails."""
+
+    async def call_stream(self, messages: Messages, **options: Any) -> AsyncGenerator[str, None]:
+        raise ModelError("refused")
+        yield ""
+
+
+class Pair(BaseSystem):
+    """A user's own system."""
+
+    async def run(self, prompt: str, **options: Any) -> str:
+        return (await self.model.call([{"role": "user", "content": prompt}], **options)).text
+
+
+async def read(pieces: Any) -> None:
+    async for _ in pieces:
+        pass
+
+
+def samples(found: Samples) -> None:
+    """Raise the error of a call that failed."""
+    for sample in found:
+        if sample.error is not None:
+            raise sample.error
+
+
+LONG = "The keeper wrote down every ship. " * 20
+# The thing that is called, with a model; and how.
+CALLS: dict[str, tuple[Callable[[Any], Any], Callable[..., Any]]] = {
+    "call": (lambda m: m, lambda t, o, _: t.call(USER, **o)),
+    "call_stream": (lambda m: m, lambda t, o, _: read(t.call_stream(USER, **o))),
+    "stream": (lambda m: m, lambda t, o, _: read(t.stream(USER, **o))),
+    "events": (lambda m: m, lambda t, o, _: read(t.events(USER, **o))),
+    "stream_after": (lambda m: m, lambda t, o, _: read(t.stream_after(USER, "One", 1, **o))),
+    "call of an own model": (lambda m: Own("own"), lambda t, o, _: t.call(USER, **o)),
+    "events of an own model": (lambda m: Own("own"), lambda t, o, _: read(t.events(USER, **o))),
+    "agent.run": (lambda m: BasicAgent("a", m), lambda t, o, _: t.run("Hi", **o)),
+    "agent.stream": (lambda m: BasicAgent("a", m), lambda t, o, _: read(t.stream("Hi", **o))),
+    "agent.events": (lambda m: BasicAgent("a", m), lambda t, o, _: read(t.events("Hi", **o))),
+    "agent.complete": (lambda m: BasicAgent("a", m), lambda t, o, _: t.complete("Hi", **o)),
+    "agent.stream_to_file": (
+        lambda m: ContextAgent("a", m, "Red."),
+        lambda t, o, to: t.stream_to_file("Hi", to / "out.txt", **o),
+    ),
+    "own agent.run": (lambda m: Careful("a", m), lambda t, o, _: t.run("Hi", **o)),
+    "own agent.complete": (lambda m: Careful("a", m), lambda t, o, _: t.complete("Hi", **o)),
+    "own agent.stream": (lambda m: Careful("a", m), lambda t, o, _: read(t.stream("Hi", **o))),
+    "own agent.stream_to_file": (
+        lambda m: Careful("a", m),
+        lambda t, o, to: t.stream_to_file("Hi", to / "out.txt", **o),
+    ),
+    "own system.run": (lambda m: Pair("s", m), lambda t, o, _: t.run("Hi", **o)),
+    "own system.events": (lambda m: Pair("s", m), lambda t, o, _: read(t.events("Hi", **o))),
+    "chain.run": (lambda m: ChainOfAgents("s", m), lambda t, o, _: t.run("Who?", LONG, **o)),
+    "chain.complete": (lambda m: ChainOfAgents("s", m), lambda t, o, _: t.complete("Who?", LONG, **o)),
+    "chain.stream": (lambda m: ChainOfAgents("s", m), lambda t, o, _: read(t.stream("Who?", LONG, **o))),
+    "chain.events": (lambda m: ChainOfAgents("s", m), lambda t, o, _: read(t.events("Who?", LONG, **o))),
+    "chain.run, with a checkpoint": (
+        lambda m: ChainOfAgents("s", m),
+        lambda t, o, to: t.run("Who?", LONG, checkpoint=to / "c.sqlite", **o),
+    ),
+    "map_reduce.run_many": (lambda m: MapReduceSystem("s", m), lambda t, o, _: t.run_many("Who?", [LONG], **o)),
+    "multi.complete": (lambda m: MultiCallSystem("s", m), lambda t, o, to: t.complete("Hi", 2, to, **o)),
+    "multi.sample": (lambda m: MultiCallSystem("s", m), lambda t, o, _: t.sample("Hi", 2, **o)),
+    "multi.map": (lambda m: MultiCallSystem("s", m), lambda t, o, _: t.map(["Hi", USER], **o)),
+    "multi.vote": (lambda m: MultiCallSystem("s", m), lambda t, o, _: t.vote("Hi", 2, **o)),
+    "multi.best_of": (lambda m: MultiCallSystem("s", m), lambda t, o, _: t.best_of("Hi", 2, float, **o)),
+    "multi.events": (lambda m: MultiCallSystem("s", m), lambda t, o, to: read(t.events("Hi", 2, to, **o))),
+    "multi.run_file": (
+        lambda m: MultiCallSystem("s", m),
+        lambda t, o, to: t.run_file(to / "in.jsonl", to / "out.jsonl", **o),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", ["refused", "401", "an error event in the middle"])
+@pytest.mark.parametrize("name", CALLS)
+def test_no_frame_of_ours_shows_the_headers_and_parameters_of_a_call(
+    colour: Colour, name: str, fault: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The frames of those who give them are theirs."""
+    caplog.set_level(logging.DEBUG, logger="tframex")
+    (tmp_path / "in.jsonl").write_text('"Hi"\n')
+    raised: list[BaseException] = []
+    make, ask = CALLS[name]
+
+    async def body() -> None:
+        made = VLLMModel("fake", server.url, "none", max_retries=0, resume="never", **SETTINGS)
+        async with colour.make(made) as model:
+            given = {"extra_headers": {"Authorization": KEY.value}, "extra_query": {"key": KEY.value}}
+            try:
+                found = await ask(colour.make(make(colour.original(model))), given, tmp_path)
+                if isinstance(found, Samples):
+                    samples(found)
+            except Exception as exc:
+                raised.append(exc)
+
+    with FakeVLLM(TEXT, faults=list(FAULTS[fault])) as server:
+        colour.run(body)
+    assert raised or name in ("multi.run_file", "multi.events")
+    for exc in raised:
+        raised += [one.error for one in getattr(exc, "results", {}).values() if getattr(one, "error", None)]
+    check(raised, caplog, locals_of_callers=False)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_frame_of_the_drop_ins_shows_the_headers_and_parameters_of_a_call(
+    colour: Colour, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="tframex")
+    given: dict[str, Any] = {
+        "model": "fake",
+        "messages": USER,
+        "stream": True,
+        "extra_headers": {"api-key": KEY.value},
+        "extra_query": {"key": KEY.value},
+    }
+    raised: list[BaseException] = []
+    settings: dict[str, Any] = {"api_key": "none", "max_retries": 0, "timeout": 0.3}
+
+    async def asynchronous() -> None:
+        async with tframex.AsyncOpenAI(base_url=server.url, **settings) as client:
+            try:
+                async for _ in await client.chat.completions.create(**given):
+                    pass
+            except Exception as exc:
+                raised.append(exc)
+
+    def synchronous() -> None:
+        with tframex.OpenAI(base_url=server.url, **settings) as client:
+            try:
+                for _ in client.chat.completions.create(**given):
+                    pass
+            except Exception as exc:
+                raised.append(exc)
+
+    with FakeVLLM(TEXT, faults=list(FAULTS[fault])) as server:
+        synchronous() if colour.name == "sync" else colour.run(asynchronous)
+    check(raised, caplog, locals_of_callers=False)
 
 
 def test_a_password_in_the_url_of_a_drop_in_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:

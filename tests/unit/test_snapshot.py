@@ -17,6 +17,7 @@ from tframex._types import Messages
 from tframex.agents import BaseAgent
 from tframex.errors import ConfigurationError
 from tframex.model import BaseModel, VLLMModel
+from tframex.systems import MapReduceSystem, MultiCallSystem
 from tframex.testing import FakeVLLM, Fault
 
 TEXT = "One two three four five six seven eight nine ten"
@@ -203,3 +204,23 @@ def test_a_missing_conversation_is_named_with_the_method_it_is_missing_from() ->
     for thing in (model, sync.blocking(model)):
         with pytest.raises(TypeError, match=r"call_stream\(\) missing 1 required positional argument: 'messages'"):
             thing.call_stream()
+
+
+def test_many_conversations_are_sent_as_they_were_at_the_call() -> None:
+    async def body() -> None:
+        async with VLLMModel("fake", server.url, "k") as model:
+            history, options, change = conversation()
+            prompts: list[Any] = [history]
+            answers = MultiCallSystem("many", model).map(prompts, **options)
+            change()
+            prompts.append("Later.")
+            assert len(await answers) == 1
+            texts = ["The text."]
+            results = MapReduceSystem("read", model).run_many("Who?", texts)
+            texts[0] = "Another."
+            assert len(await results) == 1
+        check(server.completions()[0].body)
+        assert "The text." in str(server.completions()[1].body)
+
+    with FakeVLLM(TEXT) as server:
+        Colour("asyncio").run(body)

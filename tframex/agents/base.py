@@ -14,7 +14,7 @@ from tframex._types import Messages
 from tframex.completion import Choice, Completion, Timings
 from tframex.errors import ConfigurationError
 from tframex.events import Event, RunFinished, StepFinished, TextPiece
-from tframex.exchange import at_call
+from tframex.exchange import at_call, hide_values
 from tframex.files import PartialFile
 from tframex.model import BaseModel, CallRecord, record_calls
 from tframex.tasks import Closing
@@ -68,6 +68,7 @@ class BaseAgent(ABC):
             ConfigurationError: The prompt is empty or an option is wrong.
             ModelError: The model could not answer, or not completely.
         """
+        hide_values(options)
         started = time.perf_counter()
         with record_calls() as calls:
             text = await self.run(prompt, **options)
@@ -88,6 +89,7 @@ class BaseAgent(ABC):
             ConfigurationError: The prompt is empty or an option is wrong.
             ModelError: The model could not answer, or not completely.
         """
+        hide_values(options)
         async with Closing(self.events(prompt, **options)) as events:
             async for event in events:
                 # With n above 1 there are several answers; text can hold only one.
@@ -107,6 +109,7 @@ class BaseAgent(ABC):
             ConfigurationError: The prompt is empty or an option is wrong.
             ModelError: The model could not answer.
         """
+        hide_values(options)
         return await self._result(self.events(prompt, **options))
 
     async def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
@@ -125,6 +128,7 @@ class BaseAgent(ABC):
             ModelError: The model could not answer, or not completely.
             OutputError: The file cannot be written.
         """
+        hide_values(options)
         completion: Completion | None = None
         with PartialFile(path) as file:
             async with Closing(self.events(prompt, **options)) as events:

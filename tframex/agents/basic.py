@@ -9,6 +9,7 @@ from tframex._types import Message
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.completion import Completion
 from tframex.events import Event, RunFinished, StepFinished
+from tframex.exchange import hide_values
 from tframex.model import BaseModel
 from tframex.tasks import Closing
 
@@ -52,6 +53,7 @@ class BasicAgent(BaseAgent):
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer, or not completely.
         """
+        hide_values(options)
         # A subclass with its own `run` has the events of that.
         own = super().events(prompt, **options) if self._has_own_run else self._answer(prompt, restart, options)
         async with Closing(own) as events:
@@ -70,6 +72,7 @@ class BasicAgent(BaseAgent):
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer.
         """
+        hide_values(options)
         if self._has_own_run:
             # The subclass's `run` has called this one, and `events` would call it again.
             return (await self._result(self._answer(prompt, True, options))).text
@@ -87,6 +90,7 @@ class BasicAgent(BaseAgent):
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
             ModelError: The model could not answer.
         """
+        hide_values(options)
         return await self._result(self.events(prompt, restart=True, **options))
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
-from tframex.exchange._secrets import hide_headers
+from tframex.exchange._secrets import hide_values
 
 __all__ = ["at_call", "copy_of"]
 
@@ -21,14 +21,13 @@ def at_call(method: F) -> F:
 
     Nothing of such a method runs before it is awaited, or its first item is asked for. Until then, a chat loop may have
     changed its history: what was meant is the one of the call. What is wrong with an argument is said by the method, as
-    before. The values of headers are hidden from reports with local variables.
+    before. The values of headers and parameters are hidden from reports with local variables.
     """
 
     @wraps(method)
     def taking(self: Any, *args: Any, **options: Any) -> Any:
-        for name, value in options.items():
-            options[name] = _taken(value)
-        hide_headers(options)
+        options = {name: _taken(value) for name, value in options.items()}
+        hide_values(options)
         return method(self, *map(_taken, args), **options)
 
     if inspect.iscoroutinefunction(method):

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from tframex.exchange._chain import links
 
-__all__ = ["Secrets", "hide_headers"]
+__all__ = ["Secrets", "hide_values"]
 
 # A shorter value ("none", "x") is no secret, and would be found in unrelated words.
 _LEAST = 8
@@ -28,10 +28,11 @@ class _Hidden(dict[str, Any]):
         return repr(dict.fromkeys(self, _SHOWN))
 
 
-def hide_headers(options: dict[str, Any]) -> None:
-    """Replace the `extra_headers` among the options of a call by a copy whose values no error report shows."""
-    if isinstance(headers := options.get("extra_headers"), Mapping):
-        options["extra_headers"] = _Hidden(headers)
+def hide_values(options: dict[str, Any]) -> None:
+    """Replace the headers and parameters among the options of a call by the same, of which no report shows the values."""
+    for name in ("extra_headers", "extra_query"):
+        if isinstance(values := options.get(name), Mapping) and not isinstance(values, _Hidden):
+            options[name] = _Hidden(values)
 
 
 class Secrets:

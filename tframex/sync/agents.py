@@ -10,6 +10,7 @@ from tframex import agents as _agents
 from tframex import model as _model
 from tframex._types import Message
 from tframex.events import Event
+from tframex.exchange import hide_values
 from tframex.model import Completion
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
@@ -33,6 +34,7 @@ class BaseAgent(Facade):
         return blocking(self._async.model)
 
     def run(self, prompt: str, **options: Any) -> str:
+        hide_values(options)
         return _bridge.run(lambda: self._async.run(prompt, **options))
 
     def events(self, prompt: str, **options: Any) -> Generator[Event, None, None]:
@@ -42,9 +44,11 @@ class BaseAgent(Facade):
         return _bridge.iterate(lambda: self._async.stream(prompt, **options))
 
     def complete(self, prompt: str, **options: Any) -> Completion:
+        hide_values(options)
         return _bridge.run(lambda: self._async.complete(prompt, **options))
 
     def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
+        hide_values(options)
         return _bridge.run(lambda: self._async.stream_to_file(prompt, path, **options))
 
 

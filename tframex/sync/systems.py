@@ -11,6 +11,7 @@ from tframex import model as _model
 from tframex import systems as _systems
 from tframex._types import Messages
 from tframex.events import Event
+from tframex.exchange import hide_values
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.agents import BaseAgent
@@ -47,6 +48,7 @@ class BaseSystem(Facade):
         return blocking(self._async.model)
 
     def run(self, *args: Any, **options: Any) -> Any:
+        hide_values(options)
         return _bridge.run(lambda: self._async.run(*args, **options))
 
     def events(self, *args: Any, **options: Any) -> Generator[Event, None, None]:
@@ -66,6 +68,7 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> str:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.run(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
         )
@@ -79,6 +82,7 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> LongTextResult:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.complete(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
         )
@@ -118,6 +122,7 @@ class LongTextSystem(BaseSystem):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> list[LongTextResult]:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.run_many(
                 initial_prompt, long_texts, progress=progress, checkpoint=checkpoint, **options
@@ -230,6 +235,7 @@ class MultiCallSystem(BaseSystem):
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> dict[str, str]:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.run(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
         )
@@ -244,6 +250,7 @@ class MultiCallSystem(BaseSystem):
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> Samples:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.complete(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
         )
@@ -263,11 +270,13 @@ class MultiCallSystem(BaseSystem):
         )
 
     def sample(self, prompt: str, n: int, *, progress: ProgressCallback | None = None, **options: Any) -> Samples:
+        hide_values(options)
         return _bridge.run(lambda: self._async.sample(prompt, n, progress=progress, **options))
 
     def map(
         self, prompts: Iterable[str | Messages], *, progress: ProgressCallback | None = None, **options: Any
     ) -> Samples:
+        hide_values(options)
         return _bridge.run(lambda: self._async.map(prompts, progress=progress, **options))
 
     def vote(
@@ -281,6 +290,7 @@ class MultiCallSystem(BaseSystem):
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> Vote:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.vote(
                 prompt,
@@ -303,6 +313,7 @@ class MultiCallSystem(BaseSystem):
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> BestOf:
+        hide_values(options)
         asked = unwrap(judge, _agents.BaseAgent, "judge") if isinstance(judge, BaseAgent) else judge
         return _bridge.run(
             lambda: self._async.best_of(prompt, n, asked, allow_truncated=allow_truncated, progress=progress, **options)
@@ -318,6 +329,7 @@ class MultiCallSystem(BaseSystem):
         progress: ProgressCallback | None = None,
         **options: Any,
     ) -> BatchResult:
+        hide_values(options)
         return _bridge.run(
             lambda: self._async.run_file(
                 input_path,

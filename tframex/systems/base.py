@@ -8,6 +8,7 @@ from typing import Any
 
 from tframex.agents.base import check_parts
 from tframex.events import Event, RunFinished, StepFinished, TextPiece
+from tframex.exchange import hide_values
 from tframex.model import BaseModel, record_calls
 
 __all__ = ["BaseSystem"]
@@ -41,6 +42,7 @@ class BaseSystem(ABC):
         A system that only has `run` emits a `StepFinished` for each model call it has made, its result in one piece if that
         is text, and `RunFinished` with the result.
         """
+        hide_values(options)
         with record_calls() as calls:
             result = await self.run(*args, **options)
         for number, completion in enumerate(calls.completions, 1):

@@ -11,6 +11,7 @@ from tframex._types import Message, Messages
 from tframex.agents.base import check_prompt
 from tframex.errors import ConfigurationError
 from tframex.events import Event
+from tframex.exchange import at_call, hide_values
 from tframex.files import make_folder
 from tframex.model.base import BaseModel
 from tframex.systems._meter import ProgressMeter
@@ -72,6 +73,7 @@ class SamplingSystem(BaseSystem):
             ConfigurationError: An argument is wrong; nothing was sent.
             OutputError: The folder cannot be used; nothing was sent.
         """
+        hide_values(options)
         samples = await self.complete(prompt, num_calls, output_dir, base_filename, progress=progress, **options)
         return {
             f"call_{sample.index}": str(sample.path) if sample.error is None else reason_of(sample.error)
@@ -96,6 +98,7 @@ class SamplingSystem(BaseSystem):
             ConfigurationError: An argument is wrong; nothing was sent.
             OutputError: The folder cannot be used; nothing was sent.
         """
+        hide_values(options)
         # Not read off `events`: handing each piece from a call's task to a reader would cost time for every token.
         return await self._files(prompt, num_calls, output_dir, base_filename, progress, options)
 
@@ -117,6 +120,7 @@ class SamplingSystem(BaseSystem):
 
         The arguments and errors are those of `complete`.
         """
+        hide_values(options)
 
         async def run(emit: Emit) -> Samples:
             return await self._files(prompt, num_calls, output_dir, base_filename, progress, options, emit)
@@ -137,10 +141,12 @@ class SamplingSystem(BaseSystem):
         Raises:
             ConfigurationError: An argument is wrong; nothing was sent.
         """
+        hide_values(options)
         check_prompt(prompt)
         check_count("n", n)
         return await self._all([user(prompt)] * n, seeds_of(options, n), progress)
 
+    @at_call
     async def map(
         self, prompts: Iterable[str | Messages], *, progress: ProgressCallback | None = None, **options: Any
     ) -> Samples:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tframex._checks import check_count
 from tframex.agents.base import BaseAgent, check_prompt
+from tframex.exchange import hide_values
 from tframex.systems.many._batch_files import BatchFiles
 from tframex.systems.many._batching import BatchRun
 from tframex.systems.many._judging import Judge, best, judged
@@ -70,6 +71,7 @@ class MultiCallSystem(SamplingSystem):
             ConfigurationError: An argument is wrong; nothing was sent.
             PartialFailureError: No answer counts; all of them are in its `results`.
         """
+        hide_values(options)
         check_prompt(prompt)
         ballot = Ballot(check_count("n", n), confidence, key, allow_truncated=allow_truncated)
         calls = self._calls(n, progress)
@@ -104,6 +106,7 @@ class MultiCallSystem(SamplingSystem):
             ConfigurationError: An argument is wrong; nothing was sent.
             PartialFailureError: No answer got a score; all of them are in its `results`.
         """
+        hide_values(options)
         score = judged(judge, prompt)
         samples = await self.sample(prompt, n, progress=progress, **options)
         limit = int(min(self._limit.limit, 64))
@@ -147,6 +150,7 @@ class MultiCallSystem(SamplingSystem):
             CheckpointError: The output, or the checkpoint, belongs to another batch.
             ModelError: The server is gone or refuses everything.
         """
+        hide_values(options)
         files = BatchFiles(Path(input_path), Path(output_path), checkpoint)
         batch = BatchRun(self.model, files, options, retry_failed=retry_failed)
         return await batch.run(self._metered, progress)

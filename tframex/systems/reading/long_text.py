@@ -16,6 +16,7 @@ from tframex.agents.base import check_parts, check_prompt
 from tframex.chunking import check_budget
 from tframex.errors import ConfigurationError
 from tframex.events import Event, RunFinished, TextPiece
+from tframex.exchange import at_call, hide_values
 from tframex.files import Journal
 from tframex.model import BaseModel
 from tframex.systems._identity import call_key
@@ -125,6 +126,7 @@ class LongTextSystem(BaseSystem):
             ChunkingError: The task, the notes and the answer leave no room for any text.
             ModelError: A call failed, or the model has written nothing.
         """
+        hide_values(options)
         result = await self.complete(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
         return result.text
 
@@ -141,6 +143,7 @@ class LongTextSystem(BaseSystem):
 
         The arguments and errors are those of `run`.
         """
+        hide_values(options)
         events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=False)
         async with Closing(events) as happening:
             async for event in happening:
@@ -162,6 +165,7 @@ class LongTextSystem(BaseSystem):
 
         The arguments and errors are those of `run`.
         """
+        hide_values(options)
         events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=True)
         async with Closing(events) as happening:
             async for event in happening:
@@ -182,11 +186,13 @@ class LongTextSystem(BaseSystem):
         `StepFinished` has the span of the text that a step has read, and its warnings; `RunFinished.result` is the
         `LongTextResult`. The text of notes is not emitted. The arguments and errors are those of `run`.
         """
+        hide_values(options)
         events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=True)
         async with Closing(events) as happening:
             async for event in happening:
                 yield event
 
+    @at_call
     async def run_many(
         self,
         initial_prompt: str,
