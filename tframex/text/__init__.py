@@ -1,4 +1,4 @@
-"""Text: where it may be cut, what it counts, which part of it is a thought, whether it loops."""
+"""Text: where it may be cut, how many tokens it has, which part of it is a thought, whether it loops."""
 
 from tframex.text._boundaries import Boundaries, grapheme_end, grapheme_start
 from tframex.text._repetition import RepetitionGuard

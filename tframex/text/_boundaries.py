@@ -13,8 +13,8 @@ import regex
 
 __all__ = ["Boundaries", "grapheme_end", "grapheme_start"]
 
-# What a cut may fall behind, best first, and how full a chunk must be for that kind of cut: a paragraph that ends in the
-# middle of a chunk does not end the chunk.
+# What a cut may follow, best first, and how full a chunk must be for that kind of cut: a paragraph that ends in the middle
+# of a chunk does not end the chunk.
 _KINDS = (
     (regex.compile(r"\n[ \t]*+\r?+\n\s*+"), 0.85),
     (regex.compile(r"\n"), 0.88),
@@ -29,16 +29,16 @@ _PREPENDED = regex.compile(r"\p{Grapheme_Cluster_Break=Prepend}")
 _FENCE = regex.compile(r"^(?P<fence>```+|~~~+)[^\n]*\n(?s:.*?)(?:^(?P=fence)[ \t]*\r?(?:\n|\Z)|\Z)", regex.MULTILINE)
 _HEADING = regex.compile(r"(?:^#{1,6}[ \t][^\n]*+\n\s*+)++\Z", regex.MULTILINE)
 _VISIBLE = regex.compile(r"\S")
-# Far enough back for the joiners of an emoji; whatever is longer is followed to its beginning.
+# Characters to look back, enough for the joiners of an emoji; anything longer is followed to its beginning.
 _NEAR = 64
 _LONGEST_HEADING = 1000
 
 
 class Boundaries:
-    """The places of one text where a cut reads well.
+    """The positions in a text where a cut reads well.
 
     Args:
-        text: The text. Headings and fenced code are those of Markdown.
+        text: The text. Headings and fenced code are recognised in Markdown.
     """
 
     def __init__(self, text: str) -> None:
@@ -47,12 +47,12 @@ class Boundaries:
         self._fences = [match.span() for match in _FENCE.finditer(text)] if fenced else []
 
     def best(self, start: int, end: int, *, after: int) -> int:
-        """The best place at or before `end` to end a piece that begins at `start`; if there is none, a grapheme's end.
+        """The best position at or before `end` to end a piece that begins at `start`; if there is none, a grapheme's end.
 
         Args:
             start: Where the piece begins.
-            end: Where it must end.
-            after: It should end behind this.
+            end: Where it must end at the latest.
+            after: It should end after this.
         """
         text = self._text
         for pattern, fill in _KINDS:
@@ -64,7 +64,7 @@ class Boundaries:
         return grapheme_start(text, start, end)
 
     def fence(self, position: int) -> tuple[int, int] | None:
-        """Beginning and end of the fenced code that a cut at `position` would part."""
+        """Beginning and end of the fenced code that a cut at `position` would split."""
         number = bisect_right(self._fences, position, key=lambda span: span[0]) - 1
         if number < 0:
             return None
@@ -77,22 +77,22 @@ class Boundaries:
         return position if match is None or _VISIBLE.search(self._text, position) is None else int(match.start())
 
     def words(self, start: int, end: int) -> Iterator[int]:
-        """The places between words, from `start` on."""
+        """The positions between words, from `start` on."""
         known = start
         for match in _WORD.finditer(self._text, start, end):
-            # Asked from the last border on, so that a long run of flags or accents is walked through once.
+            # Checked from the last border on, so that a long run of flags or accents is read only once.
             if match.end() > known and not splits(self._text, known, match.end()):
                 known = match.end()
                 yield known
 
 
 def splits(text: str, start: int, position: int) -> bool:
-    """Whether a cut at `position` would part what a reader sees as one character."""
+    """Whether a cut at `position` would split what a reader sees as one character."""
     return may_split(text, position) and grapheme_start(text, start, position) != position
 
 
 def may_split(text: str, position: int) -> bool:
-    """A quick look at the two characters around a cut: False is certain."""
+    """Whether a cut may split a visible character, by the two characters around it alone: False is certain."""
     if not 0 < position < len(text):
         return False
     before, behind = text[position - 1], text[position]

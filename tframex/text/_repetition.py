@@ -1,4 +1,4 @@
-"""Noticing that an answer goes round in circles."""
+"""Noticing that an answer repeats itself without end."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ __all__ = ["RepetitionGuard"]
 
 # The longest passage that is recognised.
 _LONGEST = 2048
-# How often, in characters, and with how many of the last ones the text is searched.
+# The text is searched for its last 24 characters, each time it has grown by as many.
 _PROBE = 24
-# Copies must fill this much: rows of a matrix, table lines and banners are said a few times on purpose.
+# Copies must fill this many characters: rows of a matrix, table lines and banners are repeated a few times on purpose.
 _LEAST = 400
 
 
 class RepetitionGuard:
-    """Watches a growing text for the same passage over and over.
+    """Watches a growing text for one passage that is repeated again and again.
 
     A loop is `repeats` copies of one passage in a row at the end of the text, or as many as fill 400 characters if that is
     more. Passages without a letter or digit (rules, banners) do not count, nor do those over 2,048 characters. Tables,
-    lists and code repeat their beginnings, not whole passages, and pass. Checking costs less than a microsecond for each
-    piece: the text is only searched when it has grown by a good deal.
+    lists and code repeat their beginnings, not complete passages, and are not loops. Checking costs less than a microsecond
+    for each piece: the text is only searched each time it has grown by 24 characters.
 
     Args:
         repeats: How many copies make a loop.
@@ -32,10 +32,10 @@ class RepetitionGuard:
         self._next = _LEAST
 
     def feed(self, piece: str) -> int | None:
-        """Take the next piece in.
+        """Take in the next piece.
 
         Returns:
-            Where the second copy begins, in characters from the beginning of the text, if it is a loop; else None.
+            Where the second copy begins, in characters from the beginning of the text, if there is a loop; else None.
         """
         self._tail += piece
         self._length += len(piece)
@@ -52,8 +52,8 @@ class RepetitionGuard:
         return self._length - len(tail) + start + period
 
     def _period(self, tail: str) -> int | None:
-        """The length of the passage that the text ends in copies of."""
-        # The last characters must have stood one period earlier; the candidates are where they stand.
+        """The length of the passage whose copies end the text, or None."""
+        # The last characters must also appear one period earlier: each place where they appear is a candidate.
         probe = tail[-_PROBE:]
         position = len(tail) - _PROBE
         while (position := tail.rfind(probe, 0, position + _PROBE - 1)) >= 0:

@@ -1,4 +1,4 @@
-"""How many tokens each beginning of a text has, counted once."""
+"""Token counts up to any position of a text, each part counted once."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tframex.tokens import TokenCounter
 
 __all__ = ["Tally"]
 
-# Characters counted at once: many, which costs hardly more than counting the whole text in one go; and few near the place
-# that is looked for, so that little is counted again when it is found.
+# Characters counted in one step: many, which costs hardly more than counting all of the text in one step; and few near the
+# position that is looked for, so that little is counted again when it is found.
 _LONG = 2048
 _SHORT = 192
 # Tokens before the limit of a chunk where its end is looked for.
 _MARGIN = 200
-# How far to look for a place where counts add up.
+# Characters to look for a position where counts add up.
 _NEAR = 512
 
 
 class Tally:
-    """Token counts of the beginnings of a text, each part counted once, and only as far as somebody asks.
+    """Token counts up to any position of a text; each part is counted once, and only when it is needed.
 
-    Counts add up exactly where a text is cut before a space or behind a newline (at the borders that the tokenizer's own
-    pattern has), if the counter says so in `additive`. Elsewhere the sum is a good estimate, mostly too high by a token.
+    Counts add up exactly where a text is cut before a space or after a newline (at the borders of the tokenizer's own
+    pattern), if the counter is `additive`. Elsewhere the sum is a good estimate, mostly too high by a token.
 
     Args:
         text: The text.
@@ -37,9 +37,9 @@ class Tally:
         self._ends = [0]
         self._sums = [0]
         self._rough: list[int] = []
-        """Ends that are no border of tokens."""
+        """Ends that are not borders of tokens."""
         self._last = (0, 0)
-        """The last border that was asked for, and its count: the next question is often about its neighbour."""
+        """The last border that was asked for, and its count: the next one is often close to it."""
 
     def until(self, position: int) -> int:
         """Tokens before `position`."""
@@ -72,7 +72,7 @@ class Tally:
         first, last = self._border_from(start, end), self._border_to(end, start)
         if not self._additive or first > last or self._is_rough(first, last):
             return count(text[start:end])
-        # Only the edges are counted again: the words that the piece begins and ends with stand differently in the text.
+        # Only the edges are counted again: the first and last words of the piece have other neighbours in the text.
         before = self._until_border(first)
         edges = (count(text[start:first]) if start < first else 0) + (count(text[last:end]) if last < end else 0)
         return edges + self._until_border(last) - before
@@ -88,17 +88,17 @@ class Tally:
         return number < len(self._rough) and self._rough[number] < end
 
     def _border_from(self, position: int, limit: int) -> int:
-        """The next place where counts add up; a number above `limit` if there is none near."""
-        for place in range(position, min(limit, position + _NEAR) + 1):
-            if self._is_border(place):
-                return place
+        """The next position where counts add up; a number above `limit` if there is none near."""
+        for border in range(position, min(limit, position + _NEAR) + 1):
+            if self._is_border(border):
+                return border
         return limit + 1
 
     def _border_to(self, position: int, limit: int) -> int:
-        """The last place before where counts add up; -1 if there is none near."""
-        for place in range(position, max(limit, position - _NEAR) - 1, -1):
-            if self._is_border(place):
-                return place
+        """The last position, at or before this one, where counts add up; -1 if there is none near."""
+        for border in range(position, max(limit, position - _NEAR) - 1, -1):
+            if self._is_border(border):
+                return border
         return -1
 
     def _is_border(self, position: int) -> bool:
@@ -109,7 +109,7 @@ class Tally:
         return (behind == " " and not before.isspace()) or (before == "\n" and not behind.isspace())
 
     def _advance(self, length: int) -> None:
-        """Count the next part of the text: about `length` characters, or as many as are counted at once."""
+        """Count the next part of the text: about `length` characters, or as many as are counted in one step."""
         text, start = self._text, self._ends[-1]
         end = start + min(max(_SHORT, length), _LONG)
         if end >= len(text):

@@ -7,7 +7,7 @@ import re
 __all__ = ["ThoughtFilter", "strip_thinking"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
-# As models write the end of a thought: on its own line, a blank one after it.
+# The end of a thought as models write it: on its own line, followed by a blank one.
 _END_LINE = re.compile(r"^[ \t]*</think>[ \t]*\r?\n[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 
@@ -15,12 +15,12 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 def strip_thinking(text: str, *, opened: bool | None = None) -> str:
     """The answer without the thought it begins with, and without white space around it.
 
-    Only what is at the very beginning is a thought: from `<think>` to the first `</think>`, or to the end where that is
+    Only a thought at the very beginning counts: from `<think>` to the first `</think>`, or to the end where that is
     missing. An answer that mentions the tags stays complete.
 
-    Some chat templates write the `<think>` into the prompt, so that the text begins inside the thought. Where it is unknown
-    whether that is so, the text itself must show it: by a `</think>` on its own line and a blank line after it, with no
-    `<think>` before it and not inside a block of code.
+    Some chat templates write the `<think>` into the prompt, so that the text begins inside the thought. Where `opened` is
+    None, the text itself must show that: by a `</think>` on its own line and a blank line after it, with no `<think>`
+    before it and not inside a block of code.
 
     Args:
         text: What the model has written.
@@ -43,8 +43,8 @@ def _is_evidence(before: str) -> bool:
 class ThoughtFilter:
     """Leaves out the thought that an answer begins with, and the white space around the answer, while it streams.
 
-    What has been handed out cannot be taken back: a thought whose beginning is in the prompt is only left out if that is
-    known.
+    Text that has been handed out cannot be taken back: a thought whose beginning is in the prompt is only left out with
+    `opened`.
 
     Args:
         opened: Whether the prompt ends with `<think>`, so that the text begins inside the thought.
@@ -55,7 +55,7 @@ class ThoughtFilter:
         self._phase = "thought" if opened else "start"
 
     def feed(self, piece: str) -> str:
-        """Take the next piece in and return what of it belongs to the answer."""
+        """Take in the next piece and return the part of it that belongs to the answer."""
         text = self._held + piece
         self._held = ""
         if self._phase == "start":
@@ -67,7 +67,7 @@ class ThoughtFilter:
         if self._phase == "thought":
             _, closed, rest = text.partition(_CLOSE)
             if not closed:
-                # Half of the closing tag may have come.
+                # Half of the closing tag may have arrived.
                 self._held = text[-len(_CLOSE) :]
                 return ""
             self._phase, text = "answer", rest
@@ -82,5 +82,5 @@ class ThoughtFilter:
         return answer
 
     def finish(self) -> str:
-        """What is left at the end: the beginning of a tag that was none."""
+        """The text that is left at the end: what looked like the beginning of a tag."""
         return self._held.rstrip() if self._phase == "start" else ""
