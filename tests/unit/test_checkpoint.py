@@ -135,7 +135,7 @@ def test_a_damaged_checkpoint_is_an_error_that_says_so(tmp_path: Path) -> None:
     system = sync.ChainOfAgents("c", sync.blocking(ScriptedModel(reader)), chunk_size=150)
     garbage = tmp_path / "garbage"
     garbage.write_bytes(b"not a database, but long enough to be looked at as one " * 30)
-    with pytest.raises(CheckpointError, match="damaged or no checkpoint"):
+    with pytest.raises(CheckpointError, match="damaged or not a checkpoint"):
         system.run("How many?", TEXT, checkpoint=garbage)
     assert garbage.read_bytes().startswith(b"not a database")
     with pytest.raises(CheckpointError, match="cannot be read or written"):
@@ -274,7 +274,7 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     database = sqlite3.connect(path)
     database.execute("CREATE TABLE diary (day TEXT)")
     database.commit()
-    with pytest.raises(CheckpointError, match="a database of something else"):
+    with pytest.raises(CheckpointError, match="a database but not a checkpoint"):
         Journal(path, "job")
     assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("diary",)]
     database.close()

@@ -114,7 +114,7 @@ def test_the_partial_file_of_an_earlier_run_does_not_mislead(colour: Colour, tmp
         system = colour.make(MultiCallSystem("m", ScriptedModel(script)))
         assert not (await system.complete("x", 1, tmp_path))[0].ok
         assert partial.read_text() == "text of an earlier run, longer than what follows"
-        assert "output_1.txt.partial is of an earlier attempt" in reason.read_text()
+        assert "output_1.txt.partial is from an earlier attempt" in reason.read_text()
         assert (await system.complete("x", 1, tmp_path))[0].ok
         assert [path.name for path in tmp_path.iterdir()] == ["output_1.txt"]
         assert (tmp_path / "output_1.txt").read_text() == "short"

@@ -1,4 +1,4 @@
-"""A file that one run at a time has."""
+"""A file that only one run at a time may use."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ else:
 
 __all__ = ["Claim"]
 
-# Windows locks bytes, and keeps others from reading them: one far behind everything that is written.
+# Windows locks bytes, and keeps others from reading them: this one is far after everything that is written.
 _FAR = 0x7FFF_FFF0
 _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 
 _opening = ForkLock()
-"""Held while a file is opened: a child must know all that it has to close."""
+"""Held while a file is opened, so that a forked child finds every file that it has to close."""
 _held: weakref.WeakSet[FileIO] = weakref.WeakSet()
 
 
 class Claim:
-    """A file, opened to be read and appended to, that other runs are kept out of, of this process and of others.
+    """The sole use of a file, opened to be read and appended to: other runs, in this process or in others, are kept out.
 
-    It ends with `release` or `remove`, or with this process, however it ends. A child that is forked meanwhile has no part
-    in it. Where the file system has no locks, other runs are not kept out. Make it with `take`.
+    It ends with `release` or `remove`, or with this process, however it ends. A child that is forked meanwhile does not
+    share it. Where the file system has no locks, other runs are not kept out. Make it with `take`.
 
     Attributes:
-        path: Where it is.
+        path: The path of the file.
         file: The open file.
     """
 
@@ -49,7 +49,7 @@ class Claim:
 
     @classmethod
     def take(cls, path: Path) -> Self | None:
-        """Claim a file, which is made if it is missing; None if another run has it.
+        """Claim a file, which is created if it is missing; None if another run has claimed it.
 
         Raises:
             OSError: It cannot be opened.
@@ -63,7 +63,7 @@ class Claim:
                 if not _lock(file):
                     claim.release()
                     return None
-                # Whoever had it may have given it another name, or removed it, between the two.
+                # The run that had it may have renamed or removed it between opening and locking.
                 if _is_at(file, path):
                     return claim
             except BaseException:
@@ -72,7 +72,7 @@ class Claim:
             claim.release()
 
     def release(self) -> None:
-        """Close the file and let others have it."""
+        """Close the file, so that another run may claim it."""
         _held.discard(self.file)
         if self.file.closed:
             return
@@ -83,11 +83,11 @@ class Claim:
             self.file.close()
 
     def remove(self) -> None:
-        """Remove the file and let others make another; one that was released, or is the parent's, is left alone."""
+        """Remove the file and end the claim; a file that was released, or is claimed by a parent process, is kept."""
         if self.file.closed:
             return
         if sys.platform == "win32":
-            # An open file cannot be removed there. Elsewhere whoever waits for it notices that it is not at its path.
+            # Windows cannot remove an open file. Elsewhere a run that opened it meanwhile finds it gone from its path.
             self.release()
         with suppress(OSError):
             self.path.unlink()
@@ -117,7 +117,7 @@ def _lock(file: FileIO) -> bool:
 
 
 def _unlock(file: FileIO) -> None:
-    # Not left to closing: a child that was forked without Python's knowledge has the same open file.
+    # Closing alone may not unlock it: a child that was forked outside Python has the same open file.
     if sys.platform == "win32":
         file.seek(_FAR)
         msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)

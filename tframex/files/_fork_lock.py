@@ -13,9 +13,9 @@ __all__ = ["ForkLock"]
 class ForkLock:
     """A reentrant lock that no other thread holds at a fork.
 
-    The thread that forks takes all such locks first, and gives them back in both processes. Otherwise a child would wait
-    forever for a thread that it does not have, or find half of what that thread was doing. Hold it for a moment only, and
-    no second one meanwhile.
+    The thread that forks takes all such locks first, and releases them in both processes. Otherwise a child would wait
+    forever for a thread that it does not have, or find what that thread was doing half done. Hold it for a moment only, and
+    take no second one meanwhile.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """Finished steps of a long job in a file, so that a killed run continues after the last of them.
 
-SQLite in WAL mode: a row is there completely or not at all, whenever the process dies. One run at a time owns the file: two
-would pay for everything twice. Others may read it meanwhile.
+SQLite in WAL mode: a row is written completely or not at all, whenever the process dies. One run at a time owns the file:
+two would pay for everything twice. Others may read it meanwhile.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _SCHEMA = (
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
-    """Switch to WAL, which SQLite does not wait for if another process does it at the same moment."""
+    """Switch to WAL, again and again while another process does it at the same moment: SQLite does not wait for that."""
     for attempt in range(_ATTEMPTS):
         try:
             database.execute("PRAGMA journal_mode=WAL")
@@ -73,7 +73,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as exc:
             raise CheckpointError(
-                f"the folder of checkpoint {self.path} cannot be made ({exc})", path=str(path)
+                f"the folder of checkpoint {self.path} cannot be created ({exc})", path=str(path)
             ) from exc
         self._owner = self._claim()
         try:
@@ -83,15 +83,15 @@ class Journal:
             raise
 
     def _claim(self) -> Claim:
-        # A file beside it: SQLite has locks of its own on the database.
+        # A file beside the database, on which SQLite has its own locks.
         try:
             claim = Claim.take(self.path.with_name(f"{self.path.name}.lock"))
         except OSError as exc:
             raise self._unusable(exc) from exc
         if claim is None:
             raise CheckpointError(
-                f"checkpoint {self.path} is in use by another run. Wait until that has ended and run again (what it has "
-                "finished is not asked again), or give another file.",
+                f"checkpoint {self.path} is in use by another run. Wait until that has ended and run again (its finished "
+                "steps are not asked again), or give another file.",
                 path=str(self.path),
             )
         return claim
@@ -102,7 +102,7 @@ class Journal:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables and not {"meta", "steps"} <= tables:
                 raise CheckpointError(
-                    f"{self.path} is a database of something else; give another file", path=str(self.path)
+                    f"{self.path} is a database but not a checkpoint; give another file", path=str(self.path)
                 )
             _write_ahead(database)
             # A power failure may cost the last steps, never the file; a killed process costs nothing.
@@ -132,7 +132,7 @@ class Journal:
         return database
 
     def get(self, name: str) -> Row | None:
-        """The step of that name, if it was begun."""
+        """The step of that name, or None if it has not begun."""
         row = self._checked(
             lambda: self._database.execute(
                 'SELECT name, key, start, "end", done, text, tokens, details FROM steps WHERE name = ?', (name,)
@@ -147,7 +147,7 @@ class Journal:
             raise self._damaged(exc) from exc
 
     def put(self, row: Row) -> None:
-        """Write a step down, over an earlier state of it; a finished one of the same content stays."""
+        """Record a step, replacing an earlier state of it; a finished one with the same key is kept."""
         self._checked(
             lambda: self._database.execute(
                 "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET key = excluded.key, "
@@ -158,7 +158,7 @@ class Journal:
         )
 
     def exchange(self, rows: list[Row], done_with: list[str]) -> None:
-        """Write steps down and forget others, all or none of it."""
+        """Record steps and delete others, in one transaction."""
         put = "INSERT OR REPLACE INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         values = [row.values() for row in rows]
 
@@ -175,11 +175,11 @@ class Journal:
         self._checked(work)
 
     def names(self) -> list[str]:
-        """The steps that were begun."""
+        """The names of the steps that have begun."""
         return [name for (name,) in self._checked(lambda: self._database.execute("SELECT name FROM steps").fetchall())]
 
     def remove(self) -> None:
-        """Close the file and delete it; in a forked child nothing happens to it."""
+        """Close the file and delete it; does nothing in a forked child."""
         if self._close():
             for suffix in ("", "-wal", "-shm"):
                 with suppress(OSError):
@@ -187,12 +187,12 @@ class Journal:
             self._owner.remove()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; does nothing in a forked child."""
         if self._close():
             self._owner.remove()
 
     def _close(self) -> bool:
-        # SQLite must not even close in a child what its parent has opened.
+        # A child must not even close a database that its parent has opened.
         if self._pid != os.getpid():
             return False
         with self._lock:
@@ -203,7 +203,7 @@ class Journal:
         if self._pid != os.getpid():
             raise CheckpointError(
                 f"checkpoint {self.path} was opened by the process that this one was forked from, and is in use there. "
-                "Give this process a file of its own.",
+                "Give this process its own file.",
                 path=str(self.path),
             )
         with self._lock:
@@ -216,14 +216,15 @@ class Journal:
 
     def _unusable(self, exc: Exception) -> CheckpointError:
         return CheckpointError(
-            f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the rights, and that no other "
-            "process holds it.",
+            f"checkpoint {self.path} cannot be read or written ({exc}). Check the disk and the permissions, and that no "
+            "other process has locked it.",
             path=str(self.path),
         )
 
     def _damaged(self, exc: Exception) -> CheckpointError:
         return CheckpointError(
-            f"checkpoint {self.path} is damaged or no checkpoint ({exc}). Delete it and run again, or give another file.",
+            f"checkpoint {self.path} is damaged or not a checkpoint ({exc}). Delete it and run again, or give another "
+            "file.",
             path=str(self.path),
         )
 

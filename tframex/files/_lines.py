@@ -1,4 +1,4 @@
-"""A file of lines that only grows, and survives being killed."""
+"""A file of lines that only grows, and stays readable when its writer is killed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _BLOCK = 1 << 20
 
 
 class LineFile:
-    """Appends lines to a file; what `write` has returned from is on disk.
+    """Appends lines to a file; when `write` returns, they are on disk.
 
-    A last line without its end is what a killed process left: it is cut off when the file is opened. Its methods block;
+    A last line without a line end was left by a killed process: it is removed when the file is opened. The methods block;
     call them in a thread.
 
     Args:
@@ -44,8 +44,8 @@ class LineFile:
             claim = Claim.take(self.path)
         if claim is None:
             raise OutputError(
-                f"cannot write {self.path}: another run is writing it, in this process or in another. Wait for its end, or "
-                "give each its own file.",
+                f"cannot write {self.path}: another run is writing it, in this process or in another. Wait until that has "
+                "ended, or give each run its own file.",
                 path=str(self.path),
             )
         self._claim = claim
@@ -53,7 +53,7 @@ class LineFile:
         try:
             with reported(self.path):
                 self._repair()
-                # What a replacement left that was killed.
+                # A killed `replace` leaves this file.
                 with suppress(FileNotFoundError):
                     self._replacement.unlink()
         except BaseException:
@@ -82,7 +82,7 @@ class LineFile:
         """Append lines, and wait until they are on disk.
 
         Raises:
-            OutputError: The disk is full, or the file has gone.
+            OutputError: The disk is full, or the file was removed.
         """
         data = memoryview("".join(f"{line}\n" for line in lines).encode())
         with reported(self.path):
@@ -93,10 +93,10 @@ class LineFile:
                 raise FileNotFoundError("it was removed while it was being written")
 
     def replace(self, lines: Iterable[str]) -> None:
-        """Write the file anew with these lines, and close it. Killed at any point, it has either the old or the new lines.
+        """Replace all lines of the file with these, and close it. If killed at any point, it has the old or the new lines.
 
         Raises:
-            OutputError: The disk is full, or the file has gone.
+            OutputError: The disk is full, or the file was removed.
         """
         with reported(self.path):
             with self._replacement.open("w", encoding="utf-8", newline="\n", errors="surrogateescape") as file:
@@ -105,13 +105,13 @@ class LineFile:
                 os.fsync(file.fileno())
             shutil.copymode(self.path, self._replacement)
             if sys.platform == "win32":
-                # An open file cannot be replaced there.
+                # Windows cannot replace an open file.
                 self._claim.release()
             os.replace(self._replacement, self.path.resolve())
         self._claim.release()
 
     def close(self) -> None:
-        """Close the file and let others have it."""
+        """Close the file, so that another run may write it."""
         self._claim.release()
 
     def __enter__(self) -> Self:

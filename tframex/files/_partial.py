@@ -1,4 +1,4 @@
-"""Files that are complete or not there."""
+"""Files that only get their name when they are complete."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["PartialFile", "make_folder", "reported"]
 
-# More writers of one file than anyone has.
+# More than the number of runs that ever write one file concurrently.
 _MOST = 10_000
 
 
 class PartialFile:
     """A text file that grows as `PATH.partial` and gets its name when it is complete.
 
-    A reader can follow the partial file: every write reaches it immediately. Without `finish` the partial file stays as it
-    is and an older file at the path is untouched. Where several write the same file, in this process or in others, each
-    has its own partial file (`PATH.2.partial` and so on), and the last that is complete gets the name.
+    A reader can follow the partial file: every write reaches it immediately. Without `finish` the partial file is kept
+    (unless it is empty), and an older file at the path is untouched. Where several runs write the same file, in this
+    process or in others, each has its own partial file (`PATH.2.partial` and so on), and the last that is complete gets the
+    name.
 
     Args:
         path: The final file; missing folders are made.
@@ -70,12 +71,12 @@ class PartialFile:
                 if self._claim is not None:
                     break
             else:
-                raise OutputError(f"cannot write {self.path}: too many others are writing it", path=str(self.path))
+                raise OutputError(f"cannot write {self.path}: too many other runs are writing it", path=str(self.path))
         return self
 
     def write(self, text: str) -> None:
-        """Append text; the first replaces what an earlier failure left in the partial file."""
-        # Newlines are written as they came: "\r\n" of a model is part of its answer.
+        """Append text; the first write replaces what an earlier failure left in the partial file."""
+        # Newlines are written unchanged: "\r\n" from a model is part of its answer.
         data = memoryview(text.encode("utf-8", "surrogatepass"))
         with reported(self.path):
             self._begin()
@@ -88,7 +89,7 @@ class PartialFile:
             self._file.truncate(0)
 
     def clear(self) -> None:
-        """Start over."""
+        """Start over with an empty partial file."""
         with reported(self.path):
             self._begun = True
             self._file.truncate(0)
@@ -99,7 +100,7 @@ class PartialFile:
             self._begin()
             os.fsync(self._file.fileno())
             if sys.platform == "win32":
-                # An open file cannot be given another name there. Elsewhere the claim holds until it has its name.
+                # Windows cannot rename an open file. Elsewhere the claim is kept until the file has its name.
                 self._claimed.release()
             os.replace(self.partial, self.path)
         self._claimed.release()
@@ -108,7 +109,7 @@ class PartialFile:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Remove the partial files of runs that are over: beside the complete answer they would mislead."""
+        """Remove the partial files of runs that are over: they would mislead beside the complete answer."""
         for number in range(1, _MOST):
             candidate = self._candidate(number)
             if candidate.exists():
@@ -119,10 +120,10 @@ class PartialFile:
                 return
 
     def fail(self, reason: str) -> None:
-        """Write down, beside the partial file, why it is not complete; `finish` removes that again."""
+        """Record in `PATH.error` why the file is not complete; `finish` removes that file."""
         with suppress(OSError):
             if self._claim is not None and not self._begun and os.fstat(self._file.fileno()).st_size:
-                reason += f"\nNothing had arrived; {self.partial.name} is of an earlier attempt."
+                reason += f"\nNothing had arrived; {self.partial.name} is from an earlier attempt."
             self._reason.write_text(f"{reason}\n", encoding="utf-8", errors="replace")
 
     @property
@@ -154,10 +155,10 @@ def reported(path: Path, doing: str = "write") -> Iterator[None]:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make a folder and those above it.
+    """Create a folder and those above it.
 
     Raises:
-        OutputError: A file is in the way, or the folder cannot be made.
+        OutputError: There is a file of that name, or the folder cannot be created.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():

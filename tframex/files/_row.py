@@ -21,8 +21,8 @@ class Row:
         end: Where that part ends.
         done: Whether `text` is the complete answer, not only what has arrived of it.
         text: The answer.
-        tokens: How many events it took.
-        details: What else is known of it, for JSON.
+        tokens: How many events it arrived in.
+        details: What else is known of it, as JSON values.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Row:
     details: dict[str, Any]
 
     def values(self) -> tuple[str | int, ...]:
-        """Its columns."""
+        """Its columns, in the order of the table."""
         details = json.dumps(self.details, ensure_ascii=False)
         return self.name, self.key, self.start, self.end, int(self.done), self.text, self.tokens, details
 
