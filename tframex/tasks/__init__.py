@@ -1,4 +1,4 @@
-"""Tasks: the event loop they run on, how many run concurrently, how iterators are closed, callbacks and progress."""
+"""Tasks: their event loop, how many run concurrently, how iterators are closed, callbacks and progress."""
 
 from tframex.tasks._adaptive_limit import AdaptiveLimit
 from tframex.tasks._callbacks import ABORTS, Reports, call_user

@@ -9,32 +9,32 @@ from tframex.tasks._limit import Limit
 __all__ = ["AdaptiveLimit"]
 
 _START = 4
-# How far a refusal, and a queue, bring the limit down.
+# The factors by which a refusal, and a queue, lower the limit.
 _REFUSED, _QUEUED = 0.8, 0.9
-# First tokens that take so many times what they usually do have stood in a queue.
+# First tokens that take this many times as long as usual have waited in a queue.
 _QUEUE = 2.5
-# Seconds more than that which this process itself may take.
+# Seconds beyond that for what this process itself may take.
 _SLACK = 0.02
-# Refusals that may be risked: so many at first, and one for so many calls that were taken.
+# Refusals that may be risked: 5 at first, and one for every 100 calls that were accepted.
 _BUDGET, _SHARE = 5.0, 0.01
-# How long it stays at what was refused before it tries more, in times of what the way there took.
+# How long the limit stays at what was refused before it tries more, as a multiple of the time that it took to get there.
 _HOLD = 3
-# Rounds between two moments at which the limit is halved, to learn what is usual: a client that comes to a server that is
+# Rounds between two moments at which the limit is halved, to learn what is usual: a client that starts while the server is
 # full has never seen it without a queue.
 _DRAIN = 50
-# What is usual is the mean of so many calls, the lowest of so many such means: the server may have become a slower one.
+# What is usual is the lowest mean over 16 calls, of the last 32 means or more: the server may have become slower since.
 _ROW, _MEMORY = 16, 32
 
 
 class AdaptiveLimit(Limit):
     """A limit that follows what the server can take.
 
-    Additive increase and multiplicative decrease (Chiu and Jain 1989), as TCP does it. From a cold start every first token
-    makes room for one more call, until the server refuses one (429, 503, no connection) or first tokens come late, which
-    shows that calls stand in its queue. Then the limit comes down by a fifth or a tenth and climbs again, more slowly.
-    What was refused is tried again only now and then, so that about one call in a hundred is refused; where more goes
-    well for a while, the limit grows as from a cold start. Clients that share a server all come down when it is full, the
-    largest by the most, and so end up with about the same share.
+    Additive increase and multiplicative decrease (Chiu and Jain 1989), as TCP does it. From a cold start every first
+    token makes room for one more call, until the server refuses one (429, 503, no connection) or first tokens arrive
+    late, which shows that calls wait in its queue. Then the limit is lowered by a fifth or a tenth and grows again,
+    more slowly. A limit that was refused is tried again only occasionally, so that about one call in a hundred is
+    refused; where more succeed for a while, the limit grows as from a cold start. Clients that share a server all lower
+    their limits when it is full, the largest by the most, and so end up with about the same share.
 
     Args:
         maximum: What it never exceeds; None is no maximum.
@@ -44,7 +44,7 @@ class AdaptiveLimit(Limit):
         super().__init__(maximum)
         self._limit = float(min(_START, self.maximum))
         self._ceiling = math.inf
-        """What was too much the last time; infinite as long as nothing was."""
+        """The limit that was too high the last time; infinite if none was."""
         self._budget = _BUDGET
         self._usual = _Usual()
         self._smoothed = 0.0
@@ -52,9 +52,9 @@ class AdaptiveLimit(Limit):
         """The limit before it was halved to see how fast first tokens come without a queue; 0 at other times."""
         self._since_drain = 0
         self._hold = 0
-        """How many first tokens the limit stays at the ceiling; 0 if that is not known to be refused."""
+        """For how many first tokens the limit stays at the ceiling; 0 if the ceiling is not known to be refused."""
         self._round = 0
-        """First tokens since the last decrease, of calls that were sent after it."""
+        """First tokens since the last decrease, only of calls that were sent after it."""
         self._decreased = 0
 
     @property
@@ -66,7 +66,7 @@ class AdaptiveLimit(Limit):
         """Note the first token of call `number`, which waited for it for `wait` seconds."""
         self._budget = min(_BUDGET, self._budget + _SHARE)
         self._usual.note(wait)
-        # A call that was sent before the last decrease says nothing about the limit of now.
+        # A call that was sent before the last decrease says nothing about the current limit.
         if number > self._decreased:
             self._round += 1
             self._since_drain += 1
@@ -94,23 +94,23 @@ class AdaptiveLimit(Limit):
         """Note a request that the server did not take."""
         super().refused()
         if not self.in_flight:
-            # A request that did not wait for a place here.
+            # The request did not wait for a place here.
             return
         self._budget = max(-_BUDGET, self._budget - 1)
-        # While more calls are in flight than may be, the last decrease is still having its effect.
+        # While more calls are in flight than the limit allows, the last decrease is still taking effect.
         if self.in_flight <= self._limit + 1:
             self._ceiling = max(1.0, self.in_flight - 1.0)
             self._decrease(_REFUSED)
             self._hold = 1
 
     def _growth(self) -> float:
-        """What one first token adds."""
+        """What one first token adds to the limit."""
         if self._limit > 1.1 * self._ceiling + 1:
-            # It takes more than it did.
+            # The server takes more than it did.
             self._ceiling = math.inf
         if math.isinf(self._ceiling):
             return 1.0
-        # About one call for each round of them, however many there are: so the smaller of two clients catches up.
+        # About one call for each round of calls, however large: so the smaller of two clients catches up.
         step = 1 / self._limit + 1 / 64
         if self._limit < self._ceiling and self._hold:
             self._hold = _HOLD * self._round
@@ -125,7 +125,7 @@ class AdaptiveLimit(Limit):
         self._restart()
 
     def _restart(self) -> None:
-        """Look at nothing but calls that are sent from now on."""
+        """Consider only calls that are sent from now on."""
         self._decreased = self._entered
         self._usual.restart()
         self._round = 0
@@ -133,7 +133,7 @@ class AdaptiveLimit(Limit):
 
 
 class _Usual:
-    """What a first token takes where there is no queue: the lowest mean of some calls in a row.
+    """How long a first token takes without a queue: the lowest mean of several calls in a row.
 
     Single waits differ by the length of the prompt and by what is in the prefix cache.
     """
@@ -157,5 +157,5 @@ class _Usual:
             self.value, self._next, self._means = self._next, math.inf, 0
 
     def restart(self) -> None:
-        """Begin a new row."""
+        """Start a new mean."""
         self._sum, self._count = 0.0, 0

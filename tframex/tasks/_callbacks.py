@@ -1,4 +1,4 @@
-"""Calling what a user has passed in: judges, keys and reports of progress."""
+"""Calling functions that a user has passed in: judges, keys and progress callbacks."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ __all__ = ["ABORTS", "Reports", "call_user"]
 T = TypeVar("T")
 
 ABORTS = (Exception, SystemExit, KeyboardInterrupt)
-"""What may come out of a user's function. A child task hands these to its parent: on asyncio, `SystemExit` out of a child
-ends the event loop, and out of a task group it is one of a group, which ends no program."""
+"""What a user's function may raise. A child task hands these to its parent: on asyncio, a `SystemExit` from a child task
+ends the event loop, and from a task group it arrives inside an exception group, which does not end the program."""
 
-# Reports that wait for a slow function; of more than these, the oldest are left out.
+# How many reports wait for a slow function; beyond that, the oldest are dropped.
 _MOST = 1000
 
 
 async def call_user(function: Callable[..., Any], *arguments: Any, limiter: anyio.CapacityLimiter | None = None) -> Any:
-    """Call a user's function: an asynchronous one is awaited, another is called in a worker thread.
+    """Call a user's function: an asynchronous one is awaited, a synchronous one is called in a worker thread.
 
-    So a synchronous one may take its time, and may use objects of `tframex.sync`, which wait for the event loop. A
-    cancelled caller waits until it has returned: nothing of it runs when the run is over.
+    So a synchronous one may be slow, and may use objects of `tframex.sync`, which wait for the event loop. A cancelled
+    caller waits until the function has returned: no part of it runs after the run is over.
 
     Args:
         function: What to call.
-        arguments: With what.
-        limiter: How many threads may be in use for such functions; by default those of anyio.
+        arguments: Its arguments.
+        limiter: How many threads may be in use for such functions; by default anyio's own limiter.
     """
     if _is_async(function):
         return await function(*arguments)
@@ -55,13 +55,13 @@ def _is_async(function: Callable[..., Any]) -> bool:
 
 
 class Reports(Generic[T]):
-    """Hands reports to a user's function in a thread, one after the other and in order, without waiting for it.
+    """Passes reports to a user's function in a thread, one at a time and in order, without waiting for it.
 
-    Make it on the event loop. It costs a thread for as long as the run lasts, from the first report on.
+    Make it on the event loop. It uses one thread, from the first report to the end of the run.
 
     Args:
-        function: What gets the reports.
-        failed: Called on the event loop when the function has raised; it gets no further report.
+        function: Receives the reports.
+        failed: Called on the event loop when the function has raised; the function receives no further report.
     """
 
     def __init__(self, function: Callable[[T], object], failed: Callable[[], None] | None = None) -> None:
@@ -78,7 +78,7 @@ class Reports(Generic[T]):
 
         Args:
             report: What to report.
-            passing: It says nothing that the next report does not say: it is left out if that is there already.
+            passing: The next report contains all of this one, which is dropped if the next is already waiting.
         """
         if self.error is not None:
             raise self.error
@@ -96,7 +96,7 @@ class Reports(Generic[T]):
         """End the thread, when the function has returned.
 
         Args:
-            drop: Leave out what it has not been given yet.
+            drop: Drop the reports that the function has not received yet.
         """
         if self._ended is not None:
             while drop and not self._queue.empty():
@@ -111,11 +111,11 @@ class Reports(Generic[T]):
         self._ended = anyio.Event()
         native: Any = current_token().native_token
         soon = native.call_soon_threadsafe if isinstance(native, asyncio.AbstractEventLoop) else native.run_sync_soon
-        # The thread must not keep this object: one that is forgotten, with its run, ends the thread.
+        # The thread must not keep this object alive: when it is garbage-collected, with its run, the thread ends.
         arguments = (weakref.ref(self), self._queue, self._function, soon, self._ended)
         context = contextvars.copy_context()
-        # The thread runs no event loop, whatever the context says: that of trio would make tframex.sync take its loop for
-        # one of trio.
+        # The thread runs no event loop, whatever the copied context says: with trio's, tframex.sync would take its own loop
+        # for a trio loop.
         if (sniffio := sys.modules.get("sniffio")) is not None:
             context.run(sniffio.current_async_library_cvar.set, None)
         threading.Thread(target=context.run, args=(_report, *arguments), name="tframex progress", daemon=True).start()
@@ -135,7 +135,7 @@ def _report(
     soon: Callable[..., object],
     ended: anyio.Event,
 ) -> None:
-    """The thread."""
+    """What the thread runs."""
     broken = False
     while (item := queue.get()) is not None:
         report, passing = item
@@ -155,6 +155,6 @@ def _broken(owner: weakref.ref[Reports[T]], error: BaseException) -> None:
 
 
 def _on_loop(soon: Callable[..., object], function: Callable[..., object], *arguments: Any) -> None:
-    # The loop may have ended, with the run: a loop that was stopped in the middle, say.
+    # The loop may have ended together with the run, for example when it was stopped.
     with suppress(RuntimeError):
         soon(function, *arguments)

@@ -1,4 +1,4 @@
-"""Running several awaitables at once with a bound, and leaving async iterators properly."""
+"""Running several awaitables concurrently within a limit, and closing async iterators."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ R = TypeVar("R")
 
 
 class Closing(Generic[T]):
-    """Reads an async iterator and closes it on the way out, if it can be closed.
+    """Reads an async iterator and closes it on exit, if it can be closed.
 
-    Closing an outer async generator does not close the inner one it was reading: without this, all the way down, a
-    `break` leaves the server generating.
+    Closing an outer async generator does not close the inner one it was reading: without this at every level, a `break`
+    leaves the server generating.
 
-    The event loop does not get to know an inner generator. A loop that ends closes all those it knows at once, and an
-    inner one that is closed by its outer one at the same moment would complain.
+    The generator is not registered with the event loop. A loop that ends closes all registered generators concurrently, and
+    an inner one that its outer one closes at the same moment would raise an error.
     """
 
     def __init__(self, iterator: AsyncIterator[T]) -> None:
@@ -54,7 +54,7 @@ class Closing(Generic[T]):
 
 
 async def map_bounded(function: Callable[[T], Awaitable[R]], items: Iterable[T], limit: int) -> list[R]:
-    """Await `function(item)` for every item, at most `limit` at once, and return the results in order.
+    """Await `function(item)` for every item, at most `limit` concurrently, and return the results in order.
 
     The first exception cancels the rest and is raised as it is, not in an exception group.
     """

@@ -17,14 +17,15 @@ T = TypeVar("T")
 
 
 async def emitted(work: Callable[[Callable[[T], None]], Awaitable[object]]) -> AsyncGenerator[T, None]:
-    """What `work` emits, in order, while it runs in a task beside the reader.
+    """What `work` emits, in order, while it runs in its own task beside the reader.
 
-    The work may do several things concurrently. No task group is open where this yields: a scope inside a generator would
-    be left in another order, or by another task, than it was entered. What the work raises is raised to the reader, also a
-    `SystemExit`, which would end the event loop in a task. Closing the iterator cancels the work and waits for its end.
+    The work may do several things concurrently. No task group is open where this yields: a scope inside a generator
+    could be left in another order, or by another task, than it was entered. An exception of the work is raised to the
+    reader, even `SystemExit`, which would end the event loop if a task raised it. Closing the iterator cancels the work
+    and waits until it has ended.
 
     Args:
-        work: Called with a function that hands an item to the reader, and awaited.
+        work: Called with a function that passes an item to the reader, and awaited.
     """
     items: deque[T] = deque()
     failures: list[BaseException] = []

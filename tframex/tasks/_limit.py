@@ -19,12 +19,12 @@ __all__ = ["Limit", "Place"]
 class Limit:
     """Lets at most `limit` calls be in flight; the others wait for their turn, in order.
 
-    There are two kinds of calls. One of many (a system's) waits as long as `limit` calls are in flight; a single one, whose
-    caller waits for it, only as long as `maximum` are. Both kinds count. A call that is made in a task which holds a place
-    already uses that place, so that it never waits for itself.
+    There are two kinds of calls. One of many (a system's) waits while `limit` calls are in flight; a single one, whose
+    caller waits for it, only while `maximum` are. Both kinds count. A call made in a task that already holds a place uses
+    that place, so that it never waits for itself.
 
     Args:
-        maximum: How many at the most; None is no limit.
+        maximum: The most calls in flight; None is no limit.
     """
 
     def __init__(self, maximum: int | None) -> None:
@@ -41,7 +41,7 @@ class Limit:
 
     @property
     def in_flight(self) -> int:
-        """How many are."""
+        """How many calls are in flight now."""
         return self._queue.in_flight
 
     @asynccontextmanager
@@ -63,7 +63,7 @@ class Limit:
             place.leave()
 
     async def enter(self) -> Place:
-        """Wait for a place for a single call; the caller must `leave` it.
+        """Wait for a place for a single call; the caller must call its `leave`.
 
         Raises:
             WrongLoopError: Calls of another event loop are in flight.
@@ -101,7 +101,7 @@ class Limit:
             await turn.wait()
         except BaseException:
             if turn.is_set():
-                # The place was given away in the moment in which this call was cancelled.
+                # This call was given its place at the moment at which it was cancelled.
                 self._leave(queue)
             else:
                 del waiting[turn]
@@ -118,7 +118,7 @@ class Limit:
         """Note the first token of call `number`, which waited for it for `wait` seconds."""
 
     def refused(self) -> None:
-        """Note a request that the server did not take."""
+        """Note a request that the server refused."""
         self.refusals += 1
 
     def __repr__(self) -> str:
@@ -126,25 +126,26 @@ class Limit:
 
 
 class _Queue:
-    """Those in flight and those that wait, on one event loop."""
+    """The calls in flight and those that wait, on one event loop."""
 
     def __init__(self, token: EventLoopToken | None = None) -> None:
         self.token = token
         self.in_flight = 0
         self.arrived = 0
         self.many: dict[anyio.Event, int] = {}
-        """Those of many calls that wait, and the how many-th to come each was."""
+        """The waiting calls of systems, each with its number in order of arrival."""
         self.single: dict[anyio.Event, int] = {}
+        """The waiting single calls, each with its number in order of arrival."""
         self.holders: dict[int, int] = {}
-        """The tasks that hold places for one of many calls, and how many."""
+        """The tasks that hold places for one of many calls, and how many each holds."""
         self._pid = os.getpid()
 
     def __reduce__(self) -> tuple[type[_Queue], tuple[()]]:
-        # Those in flight and those that wait are in this process.
+        # A copy, in this process or another, has no calls in flight or waiting.
         return _Queue, ()
 
     def admit(self, limit: float, maximum: float) -> None:
-        """Give the free places away: to whoever came first of those that may have one."""
+        """Give free places to waiting calls, in order of arrival among those that may have one."""
         while True:
             many = next(iter(self.many.items()), None) if self.in_flight < limit else None
             single = next(iter(self.single.items()), None) if self.in_flight < maximum else None
@@ -160,7 +161,7 @@ class _Queue:
             turn.set()
 
     def gone(self) -> bool:
-        """Whether the loop has ended without a word, or is that of the process this one was forked from."""
+        """Whether the loop is closed, or belongs to the process that this one was forked from."""
         loop = self.token.native_token if self.token is not None else None
         return self._pid != os.getpid() or (isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed())
 
@@ -169,9 +170,9 @@ class Place:
     """One call's place among those in flight.
 
     Args:
-        limit: Where it belongs.
-        queue: The queue it was taken from; None: it is lent by the place that this task holds already.
-        number: The how many-th call it is.
+        limit: The limit it belongs to.
+        queue: The queue it was taken from; None: it shares the place that this task already holds.
+        number: The number of the call, counted by its limit.
         holder: The task whose calls may use it.
     """
 
@@ -186,13 +187,13 @@ class Place:
             queue.holders[holder] = queue.holders.get(holder, 0) + 1
 
     def answered(self) -> None:
-        """Note that something of the answer has come; only the first time counts."""
+        """Note that a part of the answer has arrived; only the first time counts."""
         if not self._answered:
             self._answered = True
             self._limit.accepted(anyio.current_time() - self._sent, self._number)
 
     def leave(self) -> None:
-        """Give the place back; only the first time counts."""
+        """Give the place back. Further calls do nothing."""
         queue, self._queue = self._queue, None
         if queue is None:
             return

@@ -1,4 +1,4 @@
-"""What belongs to one event loop, and how to notice that the loop has ended."""
+"""A resource of one event loop, and noticing that the loop has ended."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ T = TypeVar("T")
 
 
 class LoopBound(Generic[T]):
-    """A resource that lives on one event loop at a time.
+    """A resource that belongs to one event loop at a time.
 
-    It is made at first use and closed when it is let go or its loop ends: `asyncio.run` and `trio.run` close the async
-    generators that are still suspended, and one such generator holds the resource. A later loop gets a new one.
+    It is made at first use and closed when its owner is garbage-collected or its loop ends: `asyncio.run` and `trio.run`
+    close the async generators that are still suspended, and one such generator holds the resource. A later loop gets a new
+    one.
 
     Args:
-        make: Makes the resource; called on the loop that needs it.
+        make: Makes the resource; called on the loop that uses it.
         close: Closes it; awaited on the loop that made it. It must not refer to the owner of this object.
     """
 
@@ -39,21 +40,21 @@ class LoopBound(Generic[T]):
         held = self._held
         if held is not None and not held.gone():
             return held.resource if held.token == current_token() else None
-        # A copy: another thread may be adding its own.
+        # Over a copy: another thread may be adding to it.
         for left in list(_open):
             if left.loop_is_closed():
                 _open.discard(left)
         held = self._held = _Held(self._make(), self._close)
         await held.keeper.__anext__()
         if self._finalizer is not None:
-            # It would keep what it lets go for as long as this object lives: a client for every loop.
+            # The old finalizer would keep its resource alive as long as this object: one client for every loop.
             self._finalizer.detach()
         self._finalizer = weakref.finalize(self, held.let_go)
         self._finalizer.atexit = False
         return held.resource
 
     async def aclose(self) -> None:
-        """Close the resource of the running loop; that of an ended loop is forgotten, that of another live one kept."""
+        """Close the resource of the running loop; that of an ended loop is dropped, that of another live loop is kept."""
         held = self._held
         if held is None:
             return
@@ -78,8 +79,8 @@ class _Held(Generic[T]):
         self._close = close
         self._closed: anyio.Event | None = None
         self._pid = os.getpid()
-        # Somebody must hold it until it is closed: garbage collection of a connection complains, and in a forked child
-        # it would speak on its parent's sockets.
+        # It must be referenced until it is closed: a connection warns when it is garbage-collected, and in a forked child
+        # it would write to its parent's sockets.
         _open.add(self)
 
     async def _keep(self) -> AsyncGenerator[None, None]:
@@ -89,7 +90,7 @@ class _Held(Generic[T]):
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the resource, or wait until whoever began to has done so."""
+        """Close the resource, or wait until the task that began to close it has done so."""
         with anyio.CancelScope(shield=True):
             if self._closed is not None:
                 if not self._closed.is_set():
@@ -109,16 +110,16 @@ class _Held(Generic[T]):
             await self.keeper.aclose()
 
     def gone(self) -> bool:
-        """Whether its loop has ended, or is that of the process this one was forked from."""
+        """Whether its loop has ended, or belongs to the process that this one was forked from."""
         return self not in _open or self._pid != os.getpid() or self.loop_is_closed()
 
     def loop_is_closed(self) -> bool:
-        """Whether its loop was closed without a word; an orderly ended loop has closed the keeper."""
+        """Whether its loop was closed abruptly; a loop that ends in order closes the keeper."""
         loop = self.token.native_token
         return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
 
     def let_go(self) -> None:
-        """Close it soon: its owner is gone."""
+        """Have it closed soon, on its own loop: its owner was garbage-collected."""
         loop: Any = self.token.native_token
         if self.gone():
             return
@@ -136,7 +137,7 @@ class _Held(Generic[T]):
             await self.finish()
 
     def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        # Not through the keeper alone: the loop may be ending, and close it at the same moment.
+        # Not through the keeper alone: the loop may be ending, and close the keeper at the same moment.
         task = loop.create_task(self.finish())
         _closing.add(task)
         task.add_done_callback(_closing.discard)

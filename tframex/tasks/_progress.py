@@ -1,4 +1,4 @@
-"""News from long work."""
+"""Progress of long work."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["Progress", "ProgressCallback"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far long work has come.
+    """How far a long run has got.
 
     Attributes:
         stage: What was just done, such as `"chunk"` or `"answer"`.
         done: Steps finished.
         total: Steps in all.
         failed: Steps that failed; they count as finished.
-        detail: What it brought, for people to read: the summary so far, a file, an error.
+        detail: The result of what was just done, for people to read: the summary so far, a file, an error.
         running: Calls in flight.
-        tokens_per_second: How fast all answers together arrive, a token for each piece.
-        seconds_left: How long it will take at this pace, or None if nobody knows.
+        tokens_per_second: How fast all answers together arrive, counting each piece as one token.
+        seconds_left: How long the rest will take at this pace, or None if unknown.
     """
 
     stage: str
@@ -35,6 +35,6 @@ class Progress:
 
 
 ProgressCallback: TypeAlias = Callable[[Progress], None]
-"""Called after each step, and by `MultiCallSystem` also twice a second. The calls come in order, one after the other,
-from a worker thread: it may take its time, and use objects of `tframex.sync`; nothing waits for it but the end of the run.
-What it raises ends the work."""
+"""Called after each step, and by `MultiCallSystem` also twice a second. The calls are made in order, one at a time, from a
+worker thread: the function may be slow, and may use objects of `tframex.sync`; only the end of the run waits for it. An
+exception that it raises ends the run."""
