@@ -1,6 +1,6 @@
 """TFrameX: models, agents and systems on a vLLM or OpenAI-compatible chat endpoint, fast and dependable.
 
-The names here are asynchronous; `tframex.sync` has the same ones to use without `await`. They are imported when they are
+The names here are asynchronous; `tframex.sync` has the same names for use without `await`. They are imported when they are
 first used: `import tframex` alone costs a few milliseconds.
 """
 
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name is. Type checkers read the imports above, which a test compares with this.
+# The module of each public name. Type checkers read the imports above, which a test compares with this.
 _MODULES = {
     "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
     "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),

@@ -1,4 +1,4 @@
-"""Where an endpoint is, and the key to it: checked, and shown without what is secret."""
+"""The address of an endpoint and its key: checked, and shown without secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VERSION = re.compile(r"/v\d+\w*(/|$)")
 
 
 def normalize_url(api_url: object) -> str:
-    """The base URL of the API, with `/v1` where it has no version of its own."""
+    """The base URL of the API; `/v1` is added if it has no version."""
     if not isinstance(api_url, str) or not api_url.strip():
         raise ConfigurationError(f"api_url must be a URL such as 'http://localhost:8000/v1', not {api_url!r}")
     try:
@@ -38,8 +38,8 @@ def normalize_url(api_url: object) -> str:
 
 
 def display_url(url: str) -> str:
-    """The URL without what may be secret in it: user, password, query."""
-    # A password may have a slash, and a URL that is none may have no scheme.
+    """The URL without its parts that may be secret: user, password, query."""
+    # A password may contain a slash, and an invalid URL may have no scheme.
     scheme, separator, rest = url.rpartition("://")
     if "@" in rest:
         rest = f"***@{rest.rpartition('@')[2]}"
@@ -47,7 +47,7 @@ def display_url(url: str) -> str:
 
 
 def check_api_key(api_key: object) -> str:
-    """Refuse a missing key."""
+    """Refuse a key that is missing or that HTTP cannot carry, and return it without white space around it."""
     if not isinstance(api_key, str) or not api_key.strip():
         raise ConfigurationError("api_key is missing; for a server without a key give any text, such as 'none'")
     if not api_key.strip().isascii() or not api_key.strip().isprintable():

@@ -13,7 +13,7 @@ _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 def check_count(name: str, value: object, *, least: int = 1, unit: str = "", instead: str = "") -> int:
-    """Refuse anything but a whole number of at least `least`; `instead` says what else is allowed."""
+    """Refuse anything but an integer of at least `least`; the message names `instead` as what else is allowed."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         of = f" of {unit}" if unit else ""
         raise ConfigurationError(
@@ -23,7 +23,7 @@ def check_count(name: str, value: object, *, least: int = 1, unit: str = "", ins
 
 
 def check_messages(messages: object) -> Messages:
-    """Refuse what no chat endpoint could make sense of."""
+    """Refuse messages that no chat endpoint could understand."""
     if isinstance(messages, str):
         raise ConfigurationError(
             f"messages must be a list of messages, not the string {_short(messages)}; "

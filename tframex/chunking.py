@@ -35,13 +35,14 @@ def chunk_text(
 ) -> list[Chunk]:
     """Cut a text into chunks.
 
-    Every chunk has at most `chunk_size` tokens and is a piece of the text as it stands; together they cover the text.
-    Cuts fall between paragraphs where possible, else lines, sentences, clauses, words, and never inside a character
-    as people see it (an emoji with joiners, a letter with its accents). Fenced code stays whole where it fits into a chunk,
+    Every chunk has at most `chunk_size` tokens and is an unchanged piece of the text; together they cover the text. Cuts
+    fall between paragraphs where possible, else between lines, sentences, clauses or words, and never inside a character as
+    people see it (an emoji with joiners, a letter with its accents). Fenced code is not split where it fits into a chunk,
     and a Markdown heading stays with what follows it.
 
-    The text is counted once, in pieces, so that cutting takes hardly longer than counting, and time grows with the length
-    of the text alone. A counter whose counts do not add up (see `TiktokenCounter.additive`) counts each chunk once more.
+    The text is counted once, in pieces, so that cutting takes hardly longer than counting, and the time depends only on the
+    length of the text. With a counter whose counts do not add up (see `TiktokenCounter.additive`), each chunk is counted
+    once more.
 
     Args:
         text: The text.
@@ -70,7 +71,7 @@ def chunk_text(
 
 
 class Chunker:
-    """Cuts chunk after chunk off a text, each of a size of its own.
+    """Cuts chunk after chunk off a text; each may have its own size.
 
     Args:
         text: The text.
@@ -92,7 +93,7 @@ class Chunker:
         """The chunk that begins at `start`.
 
         Args:
-            start: Where it begins; an end of an earlier chunk, or what `overlap` gave.
+            start: Where it begins: the end of an earlier chunk, or a result of `overlap`.
             size: The most tokens it may have.
             after: It must reach further than this; `start` by default.
             full: Use at least 97 % of the size, even if it then ends with a word instead of a paragraph.
@@ -101,7 +102,7 @@ class Chunker:
             The chunk, or None if it cannot reach further than `after`.
 
         Raises:
-            ChunkingError: The first character alone has more tokens than that.
+            ChunkingError: The first character alone has more than `size` tokens.
         """
         text, tally = self.text, self._tally
         after = start if after is None else after
@@ -115,14 +116,14 @@ class Chunker:
             tokens = tally.between(start, end)
             if tokens <= size:
                 return Chunk(text[start:end], start, end, tokens)
-            # The estimate was too low, or the piece of a token counts for more than its share.
+            # The estimate was too low, or part of a token counts for more than its share.
             room = min(room - 1, room * size // tokens - 1)
             if room < 1:
                 break
         return self._character(start, size) if start >= after else None
 
     def overlap(self, chunk: Chunk, limit: int) -> int:
-        """Where the next chunk begins if it is to repeat at most `limit` tokens of this one, and as many as words allow."""
+        """Where the next chunk begins so that it repeats at most `limit` tokens of this one, starting at a word."""
         text, end = self.text, chunk.end
         earliest = max(chunk.start + 1, self._tally.reach(max(0, self._tally.until(end) - 2 * limit)))
         earliest = grapheme_start(text, chunk.start, earliest)
@@ -135,7 +136,7 @@ class Chunker:
         return self._tally.until(position)
 
     def _cut(self, start: int, end: int, size: int, after: int, full: bool) -> int:
-        """The best place for an end at or before `end`."""
+        """The best position for an end at or before `end`."""
         cut = self._boundaries.best(start, end, after=max(after, start + int((end - start) * 0.97)) if full else after)
         if full:
             return cut
@@ -143,8 +144,8 @@ class Chunker:
         if fence is not None and fence[0] > after:
             code = self._tally.until(fence[1]) - self._tally.until(fence[0])
             cut = fence[0] if code <= size else cut
-        whole = self._boundaries.before_heading(start, cut)
-        return whole if whole > after else cut
+        heading = self._boundaries.before_heading(start, cut)
+        return heading if heading > after else cut
 
     def _character(self, start: int, size: int) -> Chunk:
         end = grapheme_end(self.text, start)
@@ -162,7 +163,7 @@ def check_budget(size: object, overlap: object) -> None:
     """Refuse sizes with which chunking cannot work."""
     check_count("chunk_size", size, unit="tokens")
     check_count("chunk_overlap", overlap, least=0, unit="tokens")
-    if overlap >= size:  # type: ignore[operator] # both are whole numbers by now
+    if overlap >= size:  # type: ignore[operator] # both were checked to be integers
         raise ConfigurationError(
             f"chunk_overlap ({overlap}) must be less than chunk_size ({size}): a chunk that only repeats the one before "
             "would never reach the end"

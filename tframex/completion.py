@@ -12,17 +12,17 @@ __all__ = ["Choice", "Completion", "Delta", "Timings", "ToolCall", "Usage"]
 _TRUNCATED: dict[str | None, str] = {
     "length": "the answer was cut off at its token limit; raise max_tokens",
     "content_filter": "the answer was cut off by the endpoint's content filter",
-    "repetition": "the answer was ended because it only repeated itself",
+    "repetition": "the answer was cut off because it only repeated itself",
 }
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """A function the model wants called, or a piece of one while it streams.
+    """A call of a function that the model asks for, or a piece of one while it streams.
 
     Attributes:
-        index: Its place among the calls of one answer.
-        id: The id to answer it under.
+        index: Its position among the calls of one answer.
+        id: The id that the result must refer to.
         name: The function.
         arguments: Its arguments as JSON text, as the model wrote them: check before use.
     """
@@ -51,14 +51,14 @@ class Delta(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens, as the server counted them, over all requests an answer took.
+    """Tokens, as the server counted them, over all requests that an answer took.
 
     Attributes:
         prompt_tokens: Tokens read.
         completion_tokens: Tokens generated, reasoning included.
-        cached_tokens: Tokens of the prompt that came from the prefix cache, where the server says so.
-        reasoning_tokens: Tokens of reasoning, where the server says so.
-        estimated: A request broke off before it reported its usage; its part is what arrived of it.
+        cached_tokens: Tokens of the prompt that came from the prefix cache; None if not reported.
+        reasoning_tokens: Tokens of reasoning; None if not reported.
+        estimated: A request broke off; unless it reported its usage, its part is estimated from what arrived.
     """
 
     prompt_tokens: int = 0
@@ -93,10 +93,10 @@ class Choice:
     Attributes:
         text: The answer.
         reasoning: The server's separate reasoning text, with `reasoning="separate"`.
-        finish_reason: Why it ended: `"stop"`, `"length"`, `"tool_calls"`, ... None: the model does not say.
-        tool_calls: The functions the model wants called.
+        finish_reason: Why it ended: `"stop"`, `"length"`, `"tool_calls"`, ... None: not reported.
+        tool_calls: The calls of functions that the model asks for.
         logprobs: With the option `logprobs`: the `content` entries of the API, in order.
-        refusal: Why the model refused to answer, where the endpoint sends that apart.
+        refusal: Why the model refused to answer, where the endpoint sends that separately.
     """
 
     text: str
@@ -109,17 +109,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Completion:
-    """A whole answer.
+    """A complete answer.
 
     Attributes:
         choices: The answers; one unless `n` was above 1.
-        model_id: The model that gave it.
+        model_id: The model that wrote it.
         usage: Tokens spent, or None if the endpoint does not report them.
         timings: How long it took.
         retries: How many requests were sent again from the start.
         resumes: How many times it broke off and was continued.
-        evidence: Why it is believed whole: what the server sent at its end, such as
-            `("finish_reason", "usage", "[DONE]")`. Empty for a model that says nothing.
+        evidence: What shows that it is complete: what the server sent at its end, such as
+            `("finish_reason", "usage", "[DONE]")`. Empty for a model that reports nothing.
     """
 
     choices: tuple[Choice, ...]
@@ -147,17 +147,17 @@ class Completion:
 
     @property
     def truncated(self) -> bool:
-        """Whether the (first) answer ended before the model was done with it."""
+        """Whether the (first) answer was cut off before the model had finished it."""
         return self.finish_reason in _TRUNCATED
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to know before the (first) answer is used, in words; empty if all is well."""
+        """What to know before using the (first) answer, as sentences; empty if nothing is wrong."""
         return (_TRUNCATED[self.finish_reason],) if self.finish_reason in _TRUNCATED else ()
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:
-        """The functions the model wants called."""
+        """The calls of functions that the (first) answer asks for."""
         return self.choices[0].tool_calls
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@
     │   │   ├── ModelNotFoundError
     │   │   ├── RateLimitError                  .retry_after
     │   │   └── ContextLengthError              .prompt_tokens .context_window
-    │   ├── ResponseFormatError                 the endpoint does not speak the Chat Completions stream
+    │   ├── ResponseFormatError                 the endpoint does not send a Chat Completions stream
     │   ├── StreamInterruptedError              an answer broke off and could not be continued
     │   └── WrongLoopError
     ├── ChunkingError
@@ -53,10 +53,10 @@ class TFrameXError(Exception):
     """Base of every error that TFrameX raises."""
 
     def __str__(self) -> str:
-        """The message, and under which heading of the documentation's page Troubleshooting there is more."""
+        """The message, and the heading of the documentation's page Troubleshooting with more about it."""
         said = super().__str__()
         name = next(cls.__name__ for cls in type(self).__mro__ if cls.__name__ in __all__)
-        # One that tells of another error has that one's heading.
+        # A message that includes another error's keeps that one's heading.
         return said if not said or "(Troubleshooting: " in said else f"{said} (Troubleshooting: {name})"
 
 
@@ -106,7 +106,7 @@ class ModelStatusError(ModelError):
 
     Attributes:
         status_code: The HTTP status, or the `code` of an error event inside a stream.
-        body: What the endpoint said: a parsed JSON value, text, or None.
+        body: What the endpoint sent: a parsed JSON value, text, or None.
         retry_after: Seconds the endpoint asked to wait before another try, or None.
     """
 
@@ -142,8 +142,8 @@ class ContextLengthError(ModelStatusError):
     """The request does not fit into the model's context window; a `status_code` of 0 means that nothing was sent.
 
     Attributes:
-        prompt_tokens: How many tokens the prompt has, or None if nobody said.
-        context_window: How many the model takes, or None if nobody said.
+        prompt_tokens: How many tokens the prompt has, or None if not reported.
+        context_window: How many tokens the model takes, or None if not reported.
     """
 
     def __init__(
@@ -163,11 +163,11 @@ class StreamInterruptedError(ModelError):
 
 
 class WrongLoopError(ModelError):
-    """A model was used from a second event loop while its first one is still alive."""
+    """A model, client or system was used from a second event loop while its first one is still alive."""
 
 
 class ChunkingError(TFrameXError):
-    """The prompt and the answer leave no room for any of the text."""
+    """No text fits into a chunk: the prompt and the answer leave no room, or one character has too many tokens."""
 
 
 class OutputError(TFrameXError):
@@ -183,11 +183,11 @@ class OutputError(TFrameXError):
 
 
 class CheckpointError(OutputError):
-    """A checkpoint is damaged, belongs to another job, or cannot be written."""
+    """A checkpoint is damaged, belongs to another job, is in use by another run, or cannot be read or written."""
 
 
 class LocalServerError(TFrameXError):
-    """The embedded model server could not be started, or died."""
+    """The embedded model server could not be started, or ended unexpectedly."""
 
 
 class PartialFailureError(TFrameXError):

@@ -1,8 +1,8 @@
 """What a run emits while it happens, in order.
 
 Every model, agent and system has `events()`, which yields these; `run`, `stream` and `complete` are derived from it, and so
-are the command line and whatever else looks at a run. The last event of a run that succeeds is `RunFinished`; a run that
-fails raises.
+are the command line and everything else that observes a run. The last event of a run that succeeds is `RunFinished`; a run
+that fails raises.
 
 A call of a model emits `CallStarted`, the pieces of its answer, and `RunFinished` with the `Completion`. A run of an agent
 or a system emits the same for each of its steps, with `StepFinished` in place of `RunFinished`, and one `RunFinished` at
@@ -96,7 +96,7 @@ class ToolResult(msgspec.Struct, frozen=True):
 
     Attributes:
         call: The complete call.
-        content: What the model is told.
+        content: The result as it is sent to the model.
         step: Which step of the run it belongs to.
         failed: Whether the tool has failed.
     """
@@ -147,8 +147,8 @@ class StepFinished(msgspec.Struct, frozen=True):
     Attributes:
         step: Which step it is.
         kind: What it was for.
-        completion: What the model answered; None if the step was no model call, or comes from a checkpoint.
-        from_checkpoint: It was not asked again, since an earlier run had finished it.
+        completion: The model's answer; None if the step was not a model call, or comes from a checkpoint.
+        from_checkpoint: The model was not asked again, since an earlier run had finished the step.
         details: What else is known of it, such as the span of the text that it read.
     """
 
@@ -186,12 +186,12 @@ E = TypeVar("E", bound=msgspec.Struct)
 
 
 def in_step(event: E, step: str, kind: str | None = None) -> E:
-    """The same event as part of another step: what a system does with the events of the calls it makes.
+    """The same event as part of another step; systems emit the events of their calls in this way.
 
     Args:
         event: Any event but `RunFinished`, which belongs to no step.
         step: The step.
-        kind: What the step is for; used where the event says so.
+        kind: What the step is for; used for events that have a `kind`.
     """
     if kind is not None and isinstance(event, (CallStarted, StepFinished)):
         return replace(event, step=step, kind=kind)
@@ -199,7 +199,7 @@ def in_step(event: E, step: str, kind: str | None = None) -> E:
 
 
 def pieces_of(delta: Delta, step: str = "answer") -> Iterator[TextPiece | ReasoningPiece | ToolCallPiece]:
-    """The events that a piece of a model's answer is."""
+    """The events for a piece of a model's answer."""
     if delta.reasoning:
         yield ReasoningPiece(delta.reasoning, step, delta.index)
     if delta.content:

