@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable
@@ -107,6 +108,91 @@ def test_models_and_streams_that_are_left_open_when_the_loop_ends_are_closed_wit
         complaints = [line for line in done.stderr.splitlines() if "took" not in line]  # slow callbacks of debug mode
         assert (done.returncode, complaints) == (0, [])
         assert server.open_connections == 0
+
+
+FORGOTTEN = """
+import gc, sys
+import anyio
+from tframex import AsyncOpenAI, BasicAgent, VLLMModel
+url, backend, moment = sys.argv[1:]
+question = [{"role": "user", "content": "x"}]
+
+async def client():
+    client = AsyncOpenAI(base_url=url, api_key="k")
+    await client.chat.completions.create(model="fake", messages=question, max_tokens=2)
+    return client
+
+async def clients_stream():
+    client = AsyncOpenAI(base_url=url, api_key="k")
+    stream = await client.chat.completions.create(model="fake", messages=question, stream=True)
+    await stream.__anext__()
+    return stream
+
+async def model():
+    model = VLLMModel("fake", url, "k")
+    await model.call(question, max_tokens=2)
+    return model
+
+async def begun(stream):
+    for _ in range(3):
+        await stream.__anext__()
+    return stream
+
+kinds = {
+    "client": client,
+    "client's stream": clients_stream,
+    "model": model,
+    "call_stream": lambda: begun(VLLMModel("fake", url, "k").call_stream(question)),
+    "events": lambda: begun(VLLMModel("fake", url, "k").events(question)),
+    "agent's stream": lambda: begun(BasicAgent("a", VLLMModel("fake", url, "k")).stream("x")),
+}
+
+class Holder:
+    pass
+
+async def main():
+    for kind in kinds.values():
+        for knotted in (False, True):
+            for _ in range(4):
+                holder = Holder()
+                holder.thing = await kind()
+                if knotted:
+                    holder.itself = holder
+    del holder
+    if moment == "at once":
+        gc.collect()
+        print("forgotten", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+
+anyio.run(main, backend=backend)
+gc.collect()
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("moment", ["at once", "with the loop"])
+def test_what_is_forgotten_is_closed_without_a_complaint(backend: str, moment: str) -> None:
+    """Also in a knot of references, whose parts garbage collection finds in any order.
+
+    Trio warns of every generator that was not closed, which Python shows to those who ask for such warnings.
+    """
+    with FakeVLLM("word " * 1000, delay=0.01) as server:
+        trios = ["-W", "ignore:Async generator:ResourceWarning"]
+        command = [sys.executable, "-W", "error", *trios, "-c", FORGOTTEN, server.url, backend, moment]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        if moment == "at once" and process.stdout.readline():
+            deadline = time.monotonic() + 60
+            while server.open_connections and time.monotonic() < deadline:
+                time.sleep(0.01)
+            left = server.open_connections
+        else:
+            left = 0
+        _, err = process.communicate("end\n", timeout=60)
+        assert (left, err, process.returncode) == (0, "", 0)
+        assert server.connections == 48
 
 
 CLOSED_WITHOUT_A_WORD = """

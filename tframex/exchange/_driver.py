@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from tframex.exchange._failures import timed_out
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._sendable import unsendable
+from tframex.tasks import Begun, Kept
 
 if TYPE_CHECKING:
     import openai
@@ -146,15 +147,21 @@ class _Body:
         self._response = response
         self.ended = False
         self._body: AsyncIterator[bytes] = aiter(response.stream if is_plain(response) else response.aiter_bytes())
+        self._read: Callable[[], Awaitable[bytes]] = self._first
+        self._kept = Kept(self)
 
     async def __aenter__(self) -> _Body:
         return self
+
+    def _first(self) -> Awaitable[bytes]:
+        self._read = self._body.__anext__
+        return Begun(self._read)
 
     def __aiter__(self) -> _Body:
         return self
 
     def __anext__(self) -> Awaitable[bytes]:
-        return self._body.__anext__()
+        return self._read()
 
     async def drain(self, clock: ReadClock) -> None:
         """Read what is left after `[DONE]`, so that the connection can be used again."""
@@ -168,6 +175,12 @@ class _Body:
             pass
 
     async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._close()
+        finally:
+            self._kept.let_go()
+
+    async def _close(self) -> None:
         if self.ended:
             await self._response.aclose()  # nothing to wait for
             return

@@ -4,6 +4,7 @@ from tframex.tasks._adaptive_limit import AdaptiveLimit
 from tframex.tasks._callbacks import ABORTS, Reports, call_user
 from tframex.tasks._closing import Closing, map_bounded
 from tframex.tasks._emitted import emitted
+from tframex.tasks._generators import Begun, Kept
 from tframex.tasks._limit import Limit, Place
 from tframex.tasks._loop import LoopBound
 from tframex.tasks._progress import Progress, ProgressCallback
@@ -11,7 +12,9 @@ from tframex.tasks._progress import Progress, ProgressCallback
 __all__ = [
     "ABORTS",
     "AdaptiveLimit",
+    "Begun",
     "Closing",
+    "Kept",
     "Limit",
     "LoopBound",
     "Place",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Generic, TypeVar
 
 import anyio
 
 from tframex.tasks._callbacks import ABORTS
+from tframex.tasks._generators import begin
 
 __all__ = ["Closing", "map_bounded"]
 
@@ -22,8 +22,7 @@ class Closing(Generic[T]):
     Closing an outer async generator does not close the inner one it was reading: without this at every level, a `break`
     leaves the server generating.
 
-    The generator is not registered with the event loop. A loop that ends closes all registered generators concurrently, and
-    an inner one that its outer one closes at the same moment would raise an error.
+    The generator is not registered with the event loop, which would close it at the same moment as its outer one does.
     """
 
     def __init__(self, iterator: AsyncIterator[T]) -> None:
@@ -45,12 +44,7 @@ class Closing(Generic[T]):
         if self._begun:
             return self._iterator.__anext__()
         self._begun = True
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
-        try:
-            return self._iterator.__anext__()
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
+        return begin(self._iterator.__anext__)
 
 
 async def map_bounded(function: Callable[[T], Awaitable[R]], items: Iterable[T], limit: int) -> list[R]:

@@ -129,7 +129,14 @@ class _Held(Generic[T]):
             import trio
 
             with suppress(trio.RunFinishedError):
-                loop.run_sync_soon(trio.lowlevel.spawn_system_task, self._finish_quietly)
+                loop.run_sync_soon(self._finish_in_a_task)
+
+    def _finish_in_a_task(self) -> None:
+        import trio
+
+        # A run that is about to end takes no more tasks, and closes the keeper.
+        with suppress(RuntimeError):
+            trio.lowlevel.spawn_system_task(self._finish_quietly)
 
     async def _finish_quietly(self) -> None:
         # An error of a system task would end trio itself.
