@@ -3,8 +3,9 @@
     uvicorn --app-dir examples fastapi_app:app
     curl -N "http://127.0.0.1:8000/ask?question=Name+three+colours."
 
-The endpoint comes from API_URL, API_KEY and MODEL_NAME. A browser that closes the page ends the request: the generator is
-cancelled, its connection is closed, and the server stops generating.
+The endpoint comes from API_URL, API_KEY and MODEL_NAME. A browser that closes the
+page ends the request: the generator is cancelled, its connection is closed, and the
+server stops generating.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tframex import BasicAgent, TFrameXError, VLLMModel
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """One model for the service: it keeps the connections."""
     async with VLLMModel.from_env() as model:
-        app.state.agent = BasicAgent("web", model, system_prompt="Answer in plain words.")
+        app.state.agent = BasicAgent("web", model, system_prompt="Answer plainly.")
         yield
 
 
@@ -33,7 +34,8 @@ app = FastAPI(lifespan=lifespan)
 @app.get("/ask")
 async def ask(question: str, request: Request) -> StreamingResponse:
     """The answer as it comes: an event for each piece, then `done` or `error`."""
-    return StreamingResponse(events(request.app.state.agent, question), media_type="text/event-stream")
+    agent = request.app.state.agent
+    return StreamingResponse(events(agent, question), media_type="text/event-stream")
 
 
 async def events(agent: BasicAgent, question: str) -> AsyncIterator[str]:
@@ -43,7 +45,7 @@ async def events(agent: BasicAgent, question: str) -> AsyncIterator[str]:
             async for piece in pieces:
                 yield f"data: {json.dumps(piece)}\n\n"
     except TFrameXError as error:
-        # The status has been sent already: an error from here on must be reported in the stream.
+        # The status has been sent already: the stream must report later errors.
         yield f"event: error\ndata: {json.dumps(str(error))}\n\n"
     else:
         yield "event: done\ndata: null\n\n"

@@ -22,12 +22,16 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.DOTALL | re.MULTILINE)
 
 
+def expanded(block: str) -> str:
+    """The block with the files it includes."""
+    return SNIPPET.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), block)
+
+
 def blocks(language: str) -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for number, match in enumerate(BLOCK.finditer(page.read_text(encoding="utf-8")), start=1):
             if match.group(2) == language:
-                code = SNIPPET.sub(lambda found: (ROOT / found[1]).read_text(encoding="utf-8"), match.group(3))
-                yield f"{page.relative_to(ROOT).as_posix()}#{number}", textwrap.dedent(code)
+                yield f"{page.relative_to(ROOT).as_posix()}#{number}", textwrap.dedent(expanded(match.group(3)))
 
 
 PYTHON = dict(blocks("python"))
@@ -52,6 +56,19 @@ def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Pat
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, ""), PYTHON[block]
+
+
+def test_no_line_of_code_is_cut_at_1280_pixels() -> None:
+    """The site shows 85 columns."""
+    long = [
+        f"{page.relative_to(ROOT).as_posix()}: {line}"
+        for page in PAGES
+        for _, language, block in BLOCK.findall(page.read_text(encoding="utf-8"))
+        if language != "mermaid"
+        for line in expanded(textwrap.dedent(block)).splitlines()
+        if len(line) > 85
+    ]
+    assert long == []
 
 
 def test_there_are_blocks_to_run() -> None:
