@@ -20,7 +20,7 @@ from tframex.errors import (
     ModelStatusError,
     ResponseFormatError,
 )
-from tframex.model import Completion, Delta, VLLMModel
+from tframex.model import Completion, Delta, ModelEntry, VLLMModel
 from tframex.sync import _bridge
 from tframex.testing import Answer, FakeVLLM, Fault
 
@@ -396,3 +396,27 @@ def test_what_cannot_be_written_as_json_is_refused(colour: Colour) -> None:
     with FakeVLLM() as server:
         colour.run(body)
         assert server.completions() == []
+
+
+def test_a_model_says_which_models_its_endpoint_lists(colour: Colour) -> None:
+    async def body() -> None:
+        async with model_of(server, colour) as model:
+            assert await model.models() == [ModelEntry(owner="vllm", window=8192, name="fake")]
+        async with colour.make(VLLMModel("another name", server.url, "sk-ours")) as model:
+            assert [entry.name for entry in await model.models()] == ["fake"]
+
+    with FakeVLLM(TEXT) as server:
+        colour.run(body)
+
+
+def test_an_endpoint_that_does_not_list_its_models_is_an_error(colour: Colour) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, key)) as model:
+            with pytest.raises(AuthenticationError) as caught:
+                await model.models()
+        assert key not in str(caught.value)
+
+    key = "sk-ours-0123456789"
+    refusal = Fault.answer(f"not {key}".encode(), status=401)
+    with FakeVLLM(TEXT, lookups={"/v1/models": refusal}) as server:
+        colour.run(body)

@@ -17,7 +17,7 @@ from tframex.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tframex import sync
-    from tframex.exchange import ModelEntry
+    from tframex.model import ModelEntry
 
 __all__ = ["LOCAL", "EndpointOptions", "served"]
 
@@ -179,7 +179,7 @@ def served(url: str, key: str) -> list[ModelEntry]:
 
     async def ask() -> list[ModelEntry]:
         async with VLLMModel("unknown", url, key) as model:
-            return await model._lookup.models()
+            return await model.models()
 
     return anyio.run(ask)
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tframex.client._clients import AsyncOpenAI, OpenAI
+    from tframex.client._clients import AsyncOpenAI, OpenAI, has_default_transport
     from tframex.client._streams import (
         APIStreamInterruptedError,
         APIStreamTimeoutError,
@@ -21,6 +21,7 @@ __all__ = [
     "AsyncOpenAI",
     "ChatStream",
     "OpenAI",
+    "has_default_transport",
 ]
 
 
@@ -28,7 +29,8 @@ def __getattr__(name: str) -> Any:
     # The official client takes over a second to import; models that are only configured do without it.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"tframex.client.{'_clients' if name.endswith('OpenAI') else '_streams'}"), name)
+    module = "_clients" if name.endswith("OpenAI") or name == "has_default_transport" else "_streams"
+    return getattr(import_module(f"tframex.client.{module}"), name)
 
 
 def __dir__() -> list[str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from openai.auth import WorkloadIdentity, X509WorkloadIdentity
     from typing_extensions import Self
 
-__all__ = ["AsyncOpenAI", "OpenAI"]
+__all__ = ["AsyncOpenAI", "OpenAI", "has_default_transport"]
 
 # The official parameters are written out below, so that editors and type checkers see them; a test compares them. An older
 # official client has fewer.
@@ -205,3 +205,8 @@ class OpenAI(openai.OpenAI):
         return made
 
     with_options = copy
+
+
+def has_default_transport(client: OpenAI) -> bool:
+    """Whether settings describe a client completely: no HTTP client was given to it."""
+    return client._client is client._tframex.default_client

@@ -1,6 +1,7 @@
 """Models: messages in, text out."""
 
 from tframex.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
+from tframex.exchange import ModelEntry
 from tframex.model._call_record import CallRecord, record_calls, total_usage
 from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
 from tframex.model.base import BaseModel
@@ -14,6 +15,7 @@ __all__ = [
     "Completion",
     "Delta",
     "EndpointCounter",
+    "ModelEntry",
     "PartialAnswer",
     "Timings",
     "ToolCall",

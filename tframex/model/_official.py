@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 import openai
 
-from tframex.client._clients import OpenAI
+from tframex.client import OpenAI, has_default_transport
 from tframex.errors import ConfigurationError
 from tframex.exchange.transport import make_http_client
 
@@ -30,7 +30,7 @@ def asynchronous(client: object, max_connections: int | None) -> tuple[Callable[
         )
     # A subclass (such as Azure's) or the user's own HTTP client has behaviour that settings do not carry over.
     if isinstance(client, OpenAI):
-        plain = client._client is client._tframex.default_client
+        plain = has_default_transport(client)
     else:
         plain = type(client) is openai.OpenAI and type(client._client).__module__ == "openai._base_client"
     if not plain:

@@ -10,7 +10,7 @@ from tframex._address import check_api_key, display_url, normalize_url
 from tframex._checks import check_count
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ConfigurationError
-from tframex.exchange import check_headers
+from tframex.exchange import ModelEntry, check_headers
 from tframex.model._connection import Connector
 from tframex.model._environment import read_env
 from tframex.model._exchange_model import ExchangeModel
@@ -137,6 +137,16 @@ class VLLMModel(ExchangeModel):
     def model_name(self) -> str:
         """The name the server serves the model under."""
         return self.model_id
+
+    async def models(self) -> list[ModelEntry]:
+        """Every model that the endpoint lists at `/v1/models`, in its order; asked each time.
+
+        This model need not be one of them, so that any `model_name` will do to find out what is served.
+
+        Raises:
+            ModelError: The endpoint could not be reached, or refused.
+        """
+        return await self._lookup.models()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:

@@ -10,7 +10,7 @@ from tframex import model as _model
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.events import Event
 from tframex.exchange import at_call
-from tframex.model import Completion, Delta
+from tframex.model import Completion, Delta, ModelEntry
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.tasks import AdaptiveLimit
@@ -199,6 +199,9 @@ class VLLMModel(BaseModel):
     @property
     def model_name(self) -> str:
         return self._async.model_name
+
+    def models(self) -> list[ModelEntry]:
+        return _bridge.run(self._async.models)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
