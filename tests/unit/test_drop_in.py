@@ -540,7 +540,7 @@ def test_a_callable_key_serves_a_model(kind: Any) -> None:
 def test_a_copy_with_an_http_client_of_the_user_is_not_translated_for_a_model() -> None:
     with tframex.OpenAI(base_url="http://h", api_key="k") as client, openai.DefaultHttpxClient() as http_client:
         copy = client.with_options(http_client=http_client)
-        with pytest.raises(ConfigurationError, match="transport of its own"):
+        with pytest.raises(ConfigurationError, match="has its own transport"):
             tframex.VLLMModel.from_client(copy, "fake")
         tframex.VLLMModel.from_client(client.with_options(timeout=3), "fake")
 
