@@ -34,7 +34,22 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
                 yield f"{page.relative_to(ROOT).as_posix()}#{number}", textwrap.dedent(expanded(match.group(3)))
 
 
+def outputs() -> Iterator[tuple[str, str]]:
+    """Each Python block whose output the page shows, in a block of text below it or below its tabs."""
+    for page in PAGES:
+        text, shown, end = page.read_text(encoding="utf-8"), list[str](), 0
+        for number, match in enumerate(BLOCK.finditer(text), start=1):
+            if re.sub(r'=== ".+"', "", text[end : match.start()]).strip():
+                shown = []
+            if match.group(2) == "python":
+                shown.append(f"{page.relative_to(ROOT).as_posix()}#{number}")
+            elif match.group(2) == "text":
+                yield from ((name, match.group(3)) for name in shown)
+            end = match.end()
+
+
 PYTHON = dict(blocks("python"))
+OUTPUTS = dict(outputs())
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +60,7 @@ def endpoint() -> Iterator[FakeVLLM]:
 
 @pytest.mark.parametrize("block", PYTHON)
 def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Path) -> None:
-    """In its own process and folder. The URL of its server is replaced by that of a fake one, and nothing else."""
+    """In its own process and folder, and prints what the page shows. Only the URL is replaced, by that of a fake server."""
     (tmp_path / "examples").symlink_to(ROOT / "examples", target_is_directory=True)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", re.sub(r"http://localhost:8000(/v1)?", endpoint.url, PYTHON[block])],
@@ -56,6 +71,10 @@ def test_a_block_runs_as_it_stands(block: str, endpoint: FakeVLLM, tmp_path: Pat
         timeout=120,
     )
     assert (done.returncode, done.stderr) == (0, ""), PYTHON[block]
+    if block in OUTPUTS:
+        # A page may wrap a long line.
+        printed = done.stdout.replace(endpoint.url, "http://localhost:8000/v1")
+        assert printed.split() == OUTPUTS[block].split()
 
 
 def test_no_line_of_code_is_cut_at_1280_pixels() -> None:
