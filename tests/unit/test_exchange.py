@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import tenacity
 
+from tests.conftest import USER, Colour
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
 from tframex.exchange import ServedModel, error_from_body, stream_cut, timed_out
 from tframex.exchange._attempt import Attempt
@@ -17,7 +18,9 @@ from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import RetryBudget
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta
+from tframex.model import VLLMModel
 from tframex.servers import LLAMA_CPP, OPENAI, VLLM
+from tframex.testing import FakeVLLM, Fault
 
 MESSAGES = [{"role": "user", "content": "hi"}]
 
@@ -448,3 +451,49 @@ def test_an_answer_that_repeats_itself_is_no_answer_that_starts_over() -> None:
     assert splice.feed(verse) + splice.feed("The end.") + splice.finish() == verse + "The end."
     with pytest.raises(StartedOverError):
         Splice(verse + "Then the ferry came.", verify=True).feed(verse)
+
+
+@pytest.mark.parametrize(
+    ("answer", "more"),
+    [
+        ("word word word word word", " word word word word word word"),
+        ("word " * 6, "word " * 20),
+        ("ha ha ha ha ha ha ha ha ha ha", " ha" * 40),
+        ("Row, row, row your boat. Row, row, row your boat.", " Row, row, row your boat." * 3),
+        ("A line.\n" * 5, "A line.\n" * 30),
+        ("la la la, la la la la la, la la la, la la", " la" * 30),
+        ("ab" * 2000, "ab" * 2000),
+    ],
+)
+def test_a_text_that_repeats_itself_may_continue_with_its_own_beginning(answer: str, more: str) -> None:
+    """However short it is: it has repeated its beginning before, and nothing else tells the two apart."""
+    for size in (1, 7, len(more)):
+        splice = Splice(answer, verify=True)
+        said = "".join(splice.feed(more[start : start + size]) for start in range(0, len(more), size))
+        assert said + splice.finish() == more
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "One two three four five six",
+        "the cat sat on the mat, and the dog on the rug",
+        "Word for word: word word word word word word word word, and then something else entirely.",
+        "1. Red\n2. Green\n3. Blue\n4. Yellow\n5. Orange\n",
+    ],
+)
+def test_a_text_that_starts_over_is_noticed_although_it_repeats_a_word(answer: str) -> None:
+    with pytest.raises(StartedOverError):
+        Splice(answer, verify=True).feed(answer)
+
+
+def test_a_monotonous_answer_is_continued_at_a_server_that_continues(colour: Colour) -> None:
+    text = "word " * 60
+
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            completion = await model.call(USER)
+        assert (completion.text, completion.resumes, completion.retries) == (text, 1, 0)
+
+    with FakeVLLM(text, dialect="llama.cpp", faults=[Fault.cut(1500)]) as server:
+        colour.run(body)

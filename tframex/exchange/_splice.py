@@ -6,7 +6,7 @@ __all__ = ["Splice", "StartedOverError"]
 
 # A continuation that repeats this many characters from the start of the answer is a new answer, not a continuation.
 _TELLING = 64
-# An answer shorter than this is too short to tell.
+# So many characters, beyond what the answer has repeated of its beginning, are the least that tell.
 _SHORT = 24
 
 
@@ -27,9 +27,8 @@ class Splice:
     def __init__(self, answer: str, omitted: str = "", *, verify: bool = False) -> None:
         self._answer = answer.lstrip()
         self._skip = omitted
-        # An answer that repeats its own beginning may continue with it.
-        telling = len(self._answer) >= _SHORT and self._answer.find(self._answer[:_TELLING], 1) < 0
-        self._verify = verify and telling
+        self._telling = _telling(self._answer) if verify else None
+        self._verify = self._telling is not None
         self._held = ""
 
     def feed(self, text: str) -> str:
@@ -42,7 +41,7 @@ class Splice:
             self._held += text
             beginning = self._held.lstrip()
             if self._answer.startswith(beginning):
-                if len(beginning) >= min(len(self._answer), _TELLING):
+                if self._telling is not None and len(beginning) >= self._telling:
                     raise StartedOverError
                 return ""
             self._verify = False
@@ -59,3 +58,28 @@ class Splice:
         self._verify = False
         held, self._held = self._held, ""
         return self.feed(held)
+
+
+def _telling(answer: str) -> int | None:
+    """How many characters of the answer's beginning tell that it has started over; None if none do.
+
+    An answer that has repeated its beginning may do so again in its continuation: only more than that is evidence. One that
+    is mostly repetition ("word word word") gives none.
+    """
+    known = _repeated(answer)
+    needed = max(min(len(answer), _TELLING), known + _SHORT)
+    # Two copies, with a separator between them, or more.
+    monotonous = 2 * known + 2 >= len(answer)
+    return None if monotonous or needed > len(answer) else needed
+
+
+def _repeated(answer: str) -> int:
+    """How long a beginning of the answer occurs in it once more."""
+    low, high = 0, len(answer)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if answer.find(answer[:middle], 1) < 0:
+            high = middle
+        else:
+            low = middle
+    return low
