@@ -70,7 +70,7 @@ def environment(python: str, home: Path, extra: Sequence[str]) -> str:
 
 
 def try_on(python: str, version: str, extra: Sequence[str], arguments: Sequence[str]) -> str:
-    """Run the tests; returns what became of them."""
+    """Run the tests; returns their outcomes."""
     try:
         inside = environment(python, HOMES / version, extra)
     except subprocess.CalledProcessError as exc:

@@ -1,6 +1,6 @@
 """Cutting a text: how long it takes, how full the chunks are, and what each chunker gets wrong.
 
-Peers are measured where they are installed, which `make bench` does in an environment of their own.
+Peers are measured where they are installed, which `make bench` does in their own environment.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes wrong, and what became of it."""
+"""The faults, and their outcomes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ FAULTS = (
 
 
 def verdict(text: str, error: str | None, *, middle: bool) -> str:
-    """What became of a fault, from the text that a user has seen and the error that was raised.
+    """The outcome of a fault, from the text that a user has seen and the error that was raised.
 
     `continued` and `complete`: the text is all there, once. `detected`: an error says that it is not. `LOST`: half an
     answer, or none, without an error. `DUPLICATED`: something is there twice.

@@ -28,7 +28,7 @@ MODES = ("official", "never", "auto")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one test."""
+    """The outcome of one test."""
 
     outcome: str
     said: str = ""

@@ -1,4 +1,4 @@
-"""A pytest plugin: has openai-python's own tests meet our classes, and writes down what became of each test."""
+"""A pytest plugin: runs openai-python's own tests on our classes, and writes down the outcome of each test."""
 
 from __future__ import annotations
 
