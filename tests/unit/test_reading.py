@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Colour
 from tframex import sync
-from tframex.errors import CheckpointError, ModelError
+from tframex.errors import CheckpointError, ModelError, PartialFailureError
 from tframex.events import CallStarted, RunFinished, StepFinished, TextPiece
 from tframex.model import VLLMModel
 from tframex.systems import ChainOfAgents, MapReduceSystem, Progress
@@ -129,8 +129,9 @@ def test_a_window_that_is_learned_on_the_way_costs_no_finished_step(tmp_path: Pa
             return system.complete("What?", TEXT * 4, checkpoint=tmp_path / "job", progress=progress)
 
     with FakeVLLM(say, dialect="openai", context_window=1500) as server:
-        with pytest.raises(EndedError):
+        with pytest.raises(PartialFailureError) as caught:
             run(stop, None)
+        assert isinstance(caught.value.__cause__, EndedError)
         paid = [record for record in server.completions() if record.tokens]
         refused = len(server.completions()) - len(paid)
         result = run(None, 1500 if knows else None)

@@ -1,13 +1,14 @@
 """Tasks: their event loop, how many run concurrently, how iterators are closed, callbacks and progress."""
 
 from tframex.tasks._adaptive_limit import AdaptiveLimit
-from tframex.tasks._callbacks import ABORTS, Reports, call_user
+from tframex.tasks._callbacks import ABORTS, call_user
 from tframex.tasks._closing import Closing, map_bounded
 from tframex.tasks._emitted import emitted
 from tframex.tasks._generators import Begun, Kept
 from tframex.tasks._limit import Limit, Place
 from tframex.tasks._loop import LoopBound
 from tframex.tasks._progress import Progress, ProgressCallback
+from tframex.tasks._reports import Reports
 
 __all__ = [
     "ABORTS",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,7 +34,8 @@ class Progress:
     seconds_left: float | None = None
 
 
-ProgressCallback: TypeAlias = Callable[[Progress], None]
+ProgressCallback: TypeAlias = Callable[[Progress], "Awaitable[None] | None"]
 """Called after each step, and by `MultiCallSystem` also twice a second. The calls are made in order, one at a time, from a
 worker thread: the function may be slow, and may use objects of `tframex.sync`; only the end of the run waits for it. An
-exception that it raises ends the run."""
+asynchronous one is awaited on the event loop of the run. An exception that it raises ends the run, and loses nothing that
+was paid for: that is in the checkpoint, and on the error."""

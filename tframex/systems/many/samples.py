@@ -9,6 +9,7 @@ from typing import overload
 
 from tframex.completion import Completion, Usage
 from tframex.errors import PartialFailureError
+from tframex.systems._stopped import stopped
 
 __all__ = ["BestOf", "Sample", "Samples", "Vote"]
 
@@ -129,16 +130,7 @@ class Samples(Sequence[Sample]):
 
     def stopped(self, error: BaseException) -> BaseException:
         """What is raised where a progress callback has raised `error`: with what has been paid for."""
-        if not isinstance(error, Exception):
-            return error  # SystemExit or KeyboardInterrupt.
-        stopped = PartialFailureError(
-            f"the run was stopped, because the progress callback raised {type(error).__name__}: {error}. The "
-            f"{len(self._results)} answers that had arrived are in `results` of this error.",
-            results=self._results,
-            errors={**self._errors, "progress": error},
-        )
-        stopped.__cause__ = error
-        return stopped
+        return stopped(error, "answers", self._results, self._errors)
 
     def unusable(self, what: str, errors: Mapping[int, Exception], truncated: str) -> PartialFailureError:
         """What is raised where no answer can be used, with all of them.

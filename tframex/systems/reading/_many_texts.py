@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from tframex.agents.base import check_prompt
 from tframex.errors import ConfigurationError, PartialFailureError, TFrameXError
+from tframex.systems._stopped import stopped
+from tframex.systems.reading._reporting import Reporting
 from tframex.systems.reading.record import LongTextResult
 from tframex.tasks import Limit, Progress, ProgressCallback, map_bounded
 
@@ -33,7 +35,7 @@ async def complete_all(
 
     Raises:
         ConfigurationError: The task or a text is empty; nothing was sent.
-        PartialFailureError: Some texts failed.
+        PartialFailureError: Some texts failed, or the callback did.
     """
     check_prompt(task, "initial_prompt")
     if isinstance(texts, str):
@@ -50,11 +52,13 @@ async def complete_all(
             raise
         except TFrameXError as error:
             errors[str(number)] = error
-        if progress is not None:
-            done = len(results) + len(errors)
-            progress(Progress("text", done, len(texts), len(errors), detail=f"text {number}"))
+        done = len(results) + len(errors)
+        reporting.put(Progress("text", done, len(texts), len(errors), detail=f"text {number}"))
 
-    await map_bounded(read, range(len(texts)), _TEXTS if limit is None else int(limit.limit))
+    async with Reporting(progress) as reporting:
+        await map_bounded(read, range(len(texts)), _TEXTS if limit is None else int(limit.limit))
+    if reporting.error is not None:
+        raise stopped(reporting.error, "texts", results, errors)
     if errors:
         first = next(iter(errors))
         raise PartialFailureError(

@@ -20,7 +20,7 @@ from tframex.systems.executor import Executor
 from tframex.systems.reading._journal_recorder import JournalRecorder, step_from_row
 from tframex.systems.reading.budget import Budget
 from tframex.systems.reading.record import Step
-from tframex.tasks import Closing, Progress, ProgressCallback
+from tframex.tasks import Closing, Progress
 from tframex.text import ThoughtFilter
 
 __all__ = ["Request", "StepRunner"]
@@ -62,7 +62,7 @@ class StepRunner:
         executor: Makes the calls.
         journal: Where steps and decisions are kept, or None.
         emit: Takes what happens.
-        progress: Called after each step, or None.
+        report: Called after each step.
         meter: What measures the parts: what it has learned decides where the next one ends.
         shown: Pieces of the answer are shown to the caller, so that it cannot start over.
     """
@@ -72,19 +72,21 @@ class StepRunner:
         executor: Executor,
         journal: Journal | None,
         emit: Callable[[Event], None],
-        progress: ProgressCallback | None,
+        report: Callable[[Progress], None],
         meter: EndpointCounter,
         *,
         shown: bool,
     ) -> None:
         self.steps: list[Step] = []
+        self.texts: dict[str, str] = {}
+        """What the steps have written, by their names."""
         self.planned = 1
         """Steps in all, as far as can be foreseen."""
         self.budgets: list[Budget] = []
         self.emit = emit
         self._executor = executor
         self._journal = journal
-        self._progress = progress
+        self._report = report
         self._meter = meter
         self._shown = shown
         self._revising = anyio.Lock()
@@ -194,11 +196,10 @@ class StepRunner:
             step = recorder.step
         step = _judged(step)
         self.steps.append(step)
+        self.texts[name] = step.text
         details = {"start": step.start, "end": step.end, "path": step.path, "warnings": step.warnings}
         self.emit(StepFinished(name, step.kind, finished.completion, finished.from_checkpoint, details))
-        if self._progress is not None:
-            total = max(self.planned, len(self.steps))
-            self._progress(Progress(step.kind, len(self.steps), total, detail=step.text))
+        self._report(Progress(step.kind, len(self.steps), max(self.planned, len(self.steps)), detail=step.text))
         return step, budget
 
     async def _call(self, call: RecordedCall, *, streamed: bool) -> StepFinished:

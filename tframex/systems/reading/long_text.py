@@ -21,12 +21,14 @@ from tframex.files import Journal
 from tframex.model import BaseModel
 from tframex.systems._identity import call_key
 from tframex.systems._meter import ProgressMeter
+from tframex.systems._stopped import stopped
 from tframex.systems.base import BaseSystem
 from tframex.systems.executor import Executor
 from tframex.systems.reading._asking import ask_manager
 from tframex.systems.reading._fitting import Fitting
 from tframex.systems.reading._many_texts import complete_all
 from tframex.systems.reading._plan import ReadingPlan, user
+from tframex.systems.reading._reporting import Reporting
 from tframex.systems.reading._step_runner import Request, StepRunner
 from tframex.systems.reading.budget import Budget
 from tframex.systems.reading.prompts import LongTextPrompts
@@ -245,8 +247,12 @@ class LongTextSystem(BaseSystem):
                     key = call_key(self.manager, options, type(self).__name__, self._settings(), task, text)
                     journal = open_files.enter_context(await anyio.to_thread.run_sync(Journal, checkpoint, key))
                 executor = Executor(ProgressMeter(0, None), self._limit)
-                runner = StepRunner(executor, journal, emit, progress, self.worker.counter, shown=shown)
-                emit(RunFinished(await self._result(runner, task, text, options)))
+                async with Reporting(progress) as reporting:
+                    runner = StepRunner(executor, journal, emit, reporting.put, self.worker.counter, shown=shown)
+                    result = await self._result(runner, task, text, options)
+                if reporting.error is not None:
+                    raise stopped(reporting.error, "texts of steps", runner.texts, {})
+                emit(RunFinished(result))
 
         async with Closing(emitted(work)) as events:
             async for event in events:
