@@ -300,6 +300,13 @@ def test_an_iterator_of_the_parent_says_so_in_a_forked_child() -> None:
         assert (out.splitlines(), err) == (["child True stop", "parent True"], "")
 
 
+REFUSED = """
+def refuse(*_, **__):
+    raise RuntimeError("can't create new thread at interpreter shutdown")
+import threading
+threading._start_new_thread = threading._start_joinable_thread = refuse
+"""
+
 LATE = """
 import atexit, sys, threading
 from tframex.sync import VLLMModel
@@ -321,13 +328,52 @@ def use_from_a_thread():
         "atexit.register(use)\nmodel.call(question)",
         "model.call(question)\natexit.register(use)",
         "model.call(question)\nthreading.Thread(target=use_from_a_thread).start()",
+        "atexit.register(use)",
+        "threading.Thread(target=use_from_a_thread).start()",
     ],
-    ids=["after the loop thread has ended", "before that", "from a thread that outlives the main one"],
+    ids=[
+        "after the loop thread has ended",
+        "before that",
+        "from a thread that outlives the main one",
+        "for the first time",
+        "for the first time from a thread that outlives the main one",
+    ],
 )
 def test_calls_and_streams_work_while_the_interpreter_is_shutting_down(moment: str) -> None:
+    """Python 3.12 and later start no thread then, in the words that `REFUSED` makes the older ones use."""
     with FakeVLLM() as server:
-        out, err = output(script(LATE + moment, server.url))
-        assert (out.strip(), err) == ("True", "")
+        for refused in ("", REFUSED):
+            out, err = output(script(LATE + moment + "\n" + refused, server.url))
+            assert (out.strip(), err) == ("True", "")
+
+
+def test_a_late_call_that_needs_a_thread_says_so() -> None:
+    late = """
+import atexit
+from tframex.errors import WrongLoopError
+from tframex.sync import _bridge
+import anyio.to_thread
+def use():
+    try:
+        _bridge.run(lambda: anyio.to_thread.run_sync(int))
+    except WrongLoopError as exc:
+        print(exc)
+atexit.register(use)
+"""
+    out, err = output(script(late + REFUSED))
+    assert err == ""
+    assert "the interpreter is shutting down, and this call needs a thread" in out
+    assert "Call before the program ends" in out
+
+
+def test_a_limit_of_threads_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(_bridge, "_current", None)
+    with pytest.raises(WrongLoopError, match="could not be started: can't start new thread.*limit of threads"):
+        _bridge.run(lambda: asyncio.sleep(0))
 
 
 def test_no_bridge_of_many_ends_late_or_leaves_its_loop_open() -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -30,6 +31,23 @@ def test_a_socket_that_is_no_longer_watched_is_left_alone() -> None:
             other.recv(1)
         theirs.send(b"x")
         assert ours.recv(1) == b"x"
+
+
+def test_where_no_thread_can_be_started_the_socket_ends_immediately(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an exit handler: a read that nothing can end could last forever."""
+
+    def start(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    dog = Watchdog(0.05)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            with dog.watching(ours):
+                assert ours.recv(1) == b""
+        with dog.watching(theirs):
+            assert theirs.recv(1) == b""
 
 
 FORKED = """

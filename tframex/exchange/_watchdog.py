@@ -37,13 +37,21 @@ class Watchdog:
 
     @contextmanager
     def watching(self, sock: Any) -> Iterator[None]:
-        """Shut `sock` down if this lasts too long: a read of it then finds the end of the stream."""
+        """Shut `sock` down if this lasts too long: a read of it then finds the end of the stream.
+
+        Where no thread can be started (the interpreter is shutting down, or the system has too many), it is shut down
+        immediately: nothing could end a read that waits.
+        """
         key = object()
         with self._lock:
             self._watched[key] = (time.monotonic() + self._seconds, sock)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tframex-watchdog", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="tframex-watchdog", daemon=True)
+                try:
+                    thread.start()
+                    self._thread = thread
+                except RuntimeError:
+                    _end(sock)
         try:
             yield
         finally:
@@ -61,5 +69,9 @@ class Watchdog:
                 now = time.monotonic()
                 for since, sock in self._watched.values():
                     if since <= now:
-                        with suppress(OSError):
-                            sock.shutdown(2)
+                        _end(sock)
+
+
+def _end(sock: Any) -> None:
+    with suppress(OSError):
+        sock.shutdown(2)

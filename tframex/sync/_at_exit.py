@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from tframex.errors import WrongLoopError
 from tframex.tasks import Closing
 
-__all__ = ["Executor", "iterate_here", "run_here"]
+__all__ = ["Executor", "is_shutdown", "iterate_here", "run_here"]
 
 T = TypeVar("T")
 
@@ -24,6 +25,13 @@ def run_here(function: Callable[[], Awaitable[T]]) -> T:
     loop.set_default_executor(Executor())
     try:
         return loop.run_until_complete(work())
+    except RuntimeError as exc:
+        if is_shutdown(exc):
+            raise WrongLoopError(
+                "the interpreter is shutting down, and this call needs a thread (for a checkpoint, a file or your "
+                "function), which Python no longer starts then. Call before the program ends, not in an exit handler."
+            ) from exc
+        raise
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
@@ -42,6 +50,11 @@ def iterate_here(function: Callable[[], AsyncIterator[T]]) -> Generator[T, None,
         run_here(collect)
     finally:
         yield from items
+
+
+def is_shutdown(error: RuntimeError) -> bool:
+    """Whether a thread could not be started because the interpreter is going down (Python 3.12 and later)."""
+    return "interpreter shutdown" in str(error)
 
 
 class Executor(ThreadPoolExecutor):

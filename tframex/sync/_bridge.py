@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from tframex.errors import WrongLoopError
-from tframex.sync._at_exit import Executor, iterate_here, run_here
+from tframex.sync._at_exit import Executor, is_shutdown, iterate_here, run_here
 from tframex.sync._pump import Pump
 from tframex.sync._work import Work, wait
 
@@ -71,7 +71,17 @@ class _Bridge:
         self._works: set[Work[Any]] = set()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._main, name="tframex", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            self.loop.close()
+            if not is_shutdown(exc):
+                raise WrongLoopError(
+                    f"the background thread of tframex.sync could not be started: {exc}. The process or the "
+                    "system has reached its limit of threads (ulimit -u, or the container's): end some, or raise it."
+                ) from exc
+            # The first call of a program whose interpreter is going down: it runs on the caller's thread.
+            self.over = True
 
     def _main(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -172,8 +182,10 @@ def _bridge() -> _Bridge:
     if _current is None:
         with _lock:
             if _current is None:
-                _current = _Bridge()
-                atexit.register(_current.stop)
+                bridge = _Bridge()
+                if not bridge.over:
+                    atexit.register(bridge.stop)
+                _current = bridge
     return _current
 
 
