@@ -1,4 +1,4 @@
-"""What a call is given, as it was when the call was made."""
+"""Copying the arguments of a call when it is made."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 def at_call(method: F) -> F:
     """Make an `async def` method that takes a conversation copy it when it is called.
 
-    Nothing of such a method runs before it is awaited, or its first item is asked for. Until then, a chat loop may have
-    changed its history: what was meant is the one of the call. What is wrong with an argument is said by the method, as
-    before. The values of headers and parameters are hidden from reports with local variables.
+    No part of such a method runs before it is awaited, or its first item is asked for. Until then, a chat loop may have
+    changed its history; the one at the call is sent. The method itself still refuses wrong arguments. The values of
+    headers and parameters are hidden from error reports with local variables.
     """
 
     @wraps(method)
@@ -31,7 +31,7 @@ def at_call(method: F) -> F:
         return method(self, *map(_taken, args), **options)
 
     if inspect.iscoroutinefunction(method):
-        # For those who ask before they call. Of a generator function they can only see what it returns.
+        # For callers that check before they call. A generator function only shows what it is by what it returns.
         if sys.version_info >= (3, 12):
             inspect.markcoroutinefunction(taking)
         else:

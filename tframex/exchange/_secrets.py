@@ -29,7 +29,7 @@ class _Hidden(dict[str, Any]):
 
 
 def hide_values(options: dict[str, Any]) -> None:
-    """Replace the headers and parameters among the options of a call by the same, of which no report shows the values."""
+    """Replace the headers and parameters among the options of a call by copies whose values no error report shows."""
     for name in ("extra_headers", "extra_query"):
         if isinstance(values := options.get(name), Mapping) and not isinstance(values, _Hidden):
             options[name] = _Hidden(values)
