@@ -13,9 +13,10 @@ from tframex.events import TextPiece
 from tframex.model import BaseModel
 from tframex.systems.reading._asking import ask_worker
 from tframex.systems.reading._fitting import fits_directly
+from tframex.systems.reading._judging import judged, share_of
 from tframex.systems.reading._notes import bounded, halves, was_halved
 from tframex.systems.reading._orders import most_common, reading_orders
-from tframex.systems.reading._plan import ReadingPlan, beginning, user
+from tframex.systems.reading._plan import ReadingPlan, user
 from tframex.systems.reading._step_runner import Request
 from tframex.systems.reading.long_text import LongTextSystem
 from tframex.systems.reading.prompts import LongTextPrompts
@@ -135,8 +136,8 @@ class ChainOfAgents(LongTextSystem):
             chosen = found[most_common(answers)]
             runner.emit(TextPiece(chosen.text))
             return chosen, answers
-        share = await runner.remember("judge/share", partial(self._share, plan, len(answers)))
-        return await self._final(plan, "judge", "judge", self._judged(plan, answers, share), path=len(orders)), answers
+        share = await runner.remember("judge/share", partial(share_of, plan, len(answers)))
+        return await self._final(plan, "judge", "judge", judged(plan, answers, share), path=len(orders)), answers
 
     async def _fits_directly(self, plan: ReadingPlan) -> int | None:
         """Tokens of the request that answers directly, or None if the text is too long for it."""
@@ -256,17 +257,3 @@ class ChainOfAgents(LongTextSystem):
     async def _answer(self, plan: ReadingPlan, notes: str, path: int, *, streamed: bool = True) -> Step:
         prompt = self.prompts.manager.format(task=plan.task, notes=notes or _NOTHING)
         return await self._final(plan, f"{path}/answer", "answer", prompt, path=path, streamed=streamed)
-
-    async def _share(self, plan: ReadingPlan, answers: int) -> int | None:
-        """Tokens that each answer may have in the judge's prompt: long ones share what the window leaves."""
-        budget = plan.runner.budget
-        if budget.answering is None:
-            return None
-        left = budget.answering - budget.answer
-        return max(1, int(left * 0.7 / answers / max(self.manager.counter.ratio, 1e-3)))
-
-    def _judged(self, plan: ReadingPlan, answers: list[str], share: int | None) -> str:
-        if share is not None:
-            answers = [beginning(answer, share, plan.counter) for answer in answers]
-        listed = "\n\n".join(f"Answer {number}:\n{answer}" for number, answer in enumerate(answers, start=1))
-        return self.prompts.judge.format(task=plan.task, answers=listed)
