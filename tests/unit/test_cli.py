@@ -189,6 +189,25 @@ def test_a_chain_is_called_cut_off_only_where_its_answer_was(server: FakeVLLM, f
     assert "cut off" in cut.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--max-tokens", "2"], "raise --max-tokens."),
+        (["-o", "max_completion_tokens=2"], "raise -o max_completion_tokens."),
+        (["--max-tokens", "500", "-o", "max_completion_tokens=2"], "raise -o max_completion_tokens."),
+        (["--max-tokens", "2", "-o", "max_completion_tokens=null"], "raise --max-tokens."),
+        (["--max-tokens", "500", "-o", "max_tokens=2"], "raise -o max_tokens."),
+    ],
+)
+def test_what_is_to_be_raised_is_the_option_that_set_the_limit(
+    server: FakeVLLM, folder: Path, words: list[str], named: str
+) -> None:
+    (folder / "short").write_text("A text.")
+    for command in (["run", "x"], ["chain", "short", "What?"], ["multi", "x", "1", "--force"]):
+        done = tframex(*command, *words, API_URL=server.url)
+        assert named in done.stderr, (command, done.stderr)
+
+
 def test_a_chain_that_fails_goes_on_with_the_same_command(folder: Path) -> None:
     (folder / "long").write_text("All work and no play. " * 400)
     words = ["chain", "long", "What?", "--chunk-size", "300"]

@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
         with endpoint.open(reasoning="separate") as model:
             agent = sync.BasicAgent("run", model, system_prompt=system)
-            _answer(agent, prompt_of(prompt), sampling.options, terminal, output)
+            _answer(agent, prompt_of(prompt), sampling, terminal, output)
 
     @command(app)
     def context(
@@ -70,7 +70,7 @@ def register(app: typer.Typer) -> None:
             raise ConfigurationError("only one of FILE and PROMPT can be standard input")
         with endpoint.open(reasoning="separate") as model:
             agent = sync.ContextAgent("context", model, read(file))
-            _answer(agent, prompt_of(prompt), sampling.options, terminal, output)
+            _answer(agent, prompt_of(prompt), sampling, terminal, output)
 
 
 def prompt_of(given: str) -> str:
@@ -78,9 +78,8 @@ def prompt_of(given: str) -> str:
     return read("-") if given == "-" else given
 
 
-def _answer(
-    agent: sync.BasicAgent, prompt: str, options: dict[str, Any], terminal: Terminal, output: Path | None
-) -> None:
+def _answer(agent: sync.BasicAgent, prompt: str, sampling: Sampling, terminal: Terminal, output: Path | None) -> None:
+    options = sampling.options
     if output is not None:
         partial = output.with_name(f"{output.name}.partial")
         try:
@@ -97,7 +96,7 @@ def _answer(
     elif output is not None:
         terminal.write(f"{output}\n")
     if completion.finish_reason == "length":
-        terminal.remark("The answer was cut off at its token limit; raise --max-tokens.", "yellow")
+        terminal.remark(f"The answer was cut off at its token limit; raise {sampling.limiting}.", "yellow")
     terminal.remark(_footer(completion))
 
 

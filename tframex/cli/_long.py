@@ -76,7 +76,7 @@ def register(app: typer.Typer) -> None:
             else:
                 terminal.remark(f"Reading {len(text)} characters.")
             terminal.hint = _CONTINUES if kept is not None else ""
-            _answer(system, question, text, {**options, "checkpoint": kept}, terminal)
+            _answer(system, question, text, {**options, "checkpoint": kept}, terminal, sampling.limiting)
         if checkpoint is None and kept is not None:
             _forget(kept)
 
@@ -103,7 +103,9 @@ def _forget(kept: Path) -> None:
         _FOLDER.rmdir()
 
 
-def _answer(system: sync.LongTextSystem, question: str, text: str, options: dict[str, Any], terminal: Terminal) -> None:
+def _answer(
+    system: sync.LongTextSystem, question: str, text: str, options: dict[str, Any], terminal: Terminal, limiting: str
+) -> None:
     """Show the progress, then the answer as it comes."""
     from tframex.events import RunFinished, TextPiece
 
@@ -133,7 +135,7 @@ def _answer(system: sync.LongTextSystem, question: str, text: str, options: dict
     else:
         terminal.write("" if end == "\n" else "\n")
     if result.finish_reason == "length":
-        terminal.remark("The answer was cut off at its token limit; raise --max-tokens.", "yellow")
+        terminal.remark(f"The answer was cut off at its token limit; raise {limiting}.", "yellow")
 
 
 def _as_json(result: LongTextResult) -> dict[str, Any]:

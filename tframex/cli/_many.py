@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
             f"{len(samples.texts)} of {calls} answers in {samples.seconds:.1f} s, "
             f"{samples.tokens_per_second:.0f} tokens/s, up to {samples.peak} concurrently"
         )
-        _cut_off(samples, terminal)
+        _cut_off(samples, terminal, sampling.limiting)
         terminal.hint = ""
         if samples.failed:
             raise typer.Exit(PARTLY if samples.texts else FAILED)
@@ -133,7 +133,7 @@ def register(app: typer.Typer) -> None:
             f"{sum(found.counts.values())} of {calls} answers",
             "dim" if sure else "yellow",
         )
-        _cut_off(found.samples, terminal)
+        _cut_off(found.samples, terminal, sampling.limiting)
 
     @command(app)
     def batch(
@@ -175,9 +175,9 @@ def register(app: typer.Typer) -> None:
             raise typer.Exit(PARTLY if found.failed < found.lines else FAILED)
 
 
-def _cut_off(samples: Samples, terminal: Terminal) -> None:
+def _cut_off(samples: Samples, terminal: Terminal, limiting: str) -> None:
     cut = sum(s.completion is not None and s.completion.finish_reason == "length" for s in samples)
     if cut:
         terminal.remark(
-            f"{cut} of {len(samples)} answers were cut off at their token limit; raise --max-tokens.", "yellow"
+            f"{cut} of {len(samples)} answers were cut off at their token limit; raise {limiting}.", "yellow"
         )

@@ -80,6 +80,16 @@ class Sampling:
                 found[name] = value
         return found
 
+    @property
+    def limiting(self) -> str:
+        """The option that limits the tokens of an answer, as it is written on the command line."""
+        own = {given.partition("=")[0] for given in self.option or ()}
+        for name in ("max_completion_tokens", "max_tokens"):
+            # One that is null is no limit.
+            if name in own and self.options[name] is not None:
+                return f"-o {name}"
+        return "--max-tokens"
+
 
 def read(name: str) -> str:
     """The text of a file, or of standard input if the name is `-`.
