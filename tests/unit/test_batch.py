@@ -177,8 +177,14 @@ def test_a_cancelled_batch_keeps_what_overtook_and_what_was_begun(backend: str, 
     async def body() -> None:
         async with VLLMModel("fake", server.url, "k", default_max_tokens=1000) as model:
             system = MultiCallSystem("m", model, max_concurrency=8)
-            with anyio.move_on_after(2):
-                await system.run_file(source, target)
+            with anyio.CancelScope() as scope:
+
+                async def cancel(progress: Progress) -> None:
+                    if progress.done == 20:
+                        scope.cancel()
+
+                await system.run_file(source, target, progress=cancel)
+            assert scope.cancelled_caught
             assert target.read_bytes() == b""
             before, tokens = len(server.completions()), server.tokens
             await system.run_file(source, target)
