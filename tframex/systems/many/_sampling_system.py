@@ -99,7 +99,6 @@ class SamplingSystem(BaseSystem):
             OutputError: The folder cannot be used; nothing was sent.
         """
         hide_values(options)
-        # Not read off `events`: handing each piece from a call's task to a reader would cost time for every token.
         return await self._files(prompt, num_calls, output_dir, base_filename, progress, options)
 
     async def events(
