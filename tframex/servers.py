@@ -92,7 +92,6 @@ class ServerKind:
         refuses_other_names: It refuses a model that is not on its list.
         any_name: It serves its one model under any name.
         structured_output: Options that make its answers follow a grammar.
-        tools: What tool calls require of the server.
     """
 
     name: str
@@ -113,7 +112,6 @@ class ServerKind:
     refuses_other_names: bool = False
     any_name: bool = False
     structured_output: tuple[str, ...] = ()
-    tools: str = ""
 
 
 UNKNOWN = ServerKind("unknown")
@@ -130,7 +128,6 @@ VLLM = ServerKind(
     says_why=True,
     refuses_other_names=True,
     structured_output=("response_format", "structured_outputs"),
-    tools="--enable-auto-tool-choice and --tool-call-parser",
 )
 
 LLAMA_CPP = ServerKind(
@@ -148,7 +145,6 @@ LLAMA_CPP = ServerKind(
     says_why=True,
     any_name=True,
     structured_output=("response_format",),
-    tools="--jinja and a chat template with tools; calls are not enforced",
 )
 
 OPENAI = ServerKind(
