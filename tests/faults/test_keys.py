@@ -12,13 +12,15 @@ from types import TracebackType
 from typing import Any
 
 import anyio
+import openai
 import pytest
 
 import tframex
 from tests.conftest import USER, Colour
+from tframex import sync
 from tframex._types import Messages
 from tframex.agents import BaseAgent, BasicAgent, ContextAgent
-from tframex.errors import ModelError
+from tframex.errors import ConfigurationError, ModelError
 from tframex.model import BaseModel, VLLMModel
 from tframex.systems import BaseSystem, ChainOfAgents, MapReduceSystem, MultiCallSystem, Samples
 from tframex.testing import FakeVLLM, Fault
@@ -354,3 +356,39 @@ def test_a_password_in_the_url_of_a_drop_in_is_not_shown(caplog: pytest.LogCaptu
                 except Exception as exc:
                     raised.append(exc)
         check(raised, caplog)
+
+
+HEADERS: dict[str, Any] = {"default_headers": {"Authorization": f"Bearer {KEY.value}"}}
+CLIENT: dict[str, Any] = {"base_url": "http://127.0.0.1:1", "api_key": KEY.value}
+ENVIRONMENT = {"API_URL": "http://127.0.0.1:1", "API_KEY": KEY.value, "MODEL_NAME": "m"}
+MAKERS: dict[str, Callable[..., Any]] = {
+    "VLLMModel": lambda **wrong: VLLMModel("m", "http://127.0.0.1:1", KEY.value, **wrong),
+    "sync.VLLMModel": lambda **wrong: sync.VLLMModel("m", "http://127.0.0.1:1", KEY.value, **wrong),
+    "VLLMModel, headers": lambda **wrong: VLLMModel("m", "http://127.0.0.1:1", "none", **HEADERS, **wrong),
+    "VLLMModel.from_env": lambda **wrong: VLLMModel.from_env(ENVIRONMENT, **wrong),
+    "sync.VLLMModel.from_env": lambda **wrong: sync.VLLMModel.from_env(ENVIRONMENT, **wrong),
+    "VLLMModel.from_client": lambda **wrong: VLLMModel.from_client(openai.OpenAI(**CLIENT), "m", **wrong),
+    "sync.VLLMModel.from_client": lambda **wrong: sync.VLLMModel.from_client(openai.OpenAI(**CLIENT), "m", **wrong),
+    "AsyncOpenAI": lambda **wrong: tframex.AsyncOpenAI(**CLIENT, **wrong),
+    "OpenAI": lambda **wrong: tframex.OpenAI(**CLIENT, **wrong),
+    "OpenAI.copy": lambda **wrong: tframex.OpenAI(**CLIENT).copy(default_headers={"api-key": KEY.value}, **wrong),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_no_frame_of_ours_shows_the_key_of_a_client_with_a_wrong_setting(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        MAKERS[name](resume="sometimes")
+    check([caught.value], caplog, locals_of_callers=False)
+
+
+def test_no_frame_of_ours_shows_the_environment_in_which_a_variable_is_missing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    incomplete = {name: value for name, value in ENVIRONMENT.items() if name != "MODEL_NAME"}
+    for make in (VLLMModel.from_env, sync.VLLMModel.from_env):
+        with pytest.raises(ConfigurationError) as caught:
+            make(incomplete)
+        check([caught.value], caplog, locals_of_callers=False)

@@ -14,6 +14,7 @@ from tframex._types import ResumeMode
 from tframex.client._http_client import HTTPClient
 from tframex.client._shared import NOTHING, Shared, checked, given
 from tframex.client._streams import AsyncChatStream, ChatStream, clean
+from tframex.exchange import hide_arguments
 from tframex.exchange.transport import LoopTransport
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
 
     _tframex: Shared
 
+    @hide_arguments
     def __init__(
         self,
         *,
@@ -89,6 +91,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
             del options  # Reports with local variables would show its headers.
             raise
 
+    @hide_arguments
     def copy(
         self,
         *,
@@ -136,6 +139,7 @@ class OpenAI(openai.OpenAI):
 
     _tframex: Shared
 
+    @hide_arguments
     def __init__(
         self,
         *,
@@ -175,6 +179,7 @@ class OpenAI(openai.OpenAI):
             del options  # Reports with local variables would show its headers.
             raise
 
+    @hide_arguments
     def copy(
         self,
         *,

@@ -25,7 +25,7 @@ from tframex.exchange._retry import (
     seconds_to_wait,
     wait_retry_after,
 )
-from tframex.exchange._secrets import Secrets, hide_values
+from tframex.exchange._secrets import Secrets, hide_arguments, hide_values
 from tframex.exchange._sendable import check_headers, not_json
 from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
@@ -82,6 +82,7 @@ __all__ = [
     "entry_of",
     "error_from_body",
     "hang_up",
+    "hide_arguments",
     "hide_values",
     "interrupted",
     "is_overload",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from tframex.exchange._chain import links
 
-__all__ = ["Secrets", "hide_values"]
+__all__ = ["Secrets", "hide_arguments", "hide_values"]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 # A shorter value ("none", "x") is no secret, and would be found in unrelated words.
 _LEAST = 8
@@ -33,6 +36,22 @@ def hide_values(options: dict[str, Any]) -> None:
     for name in ("extra_headers", "extra_query"):
         if isinstance(values := options.get(name), Mapping) and not isinstance(values, _Hidden):
             options[name] = _Hidden(values)
+
+
+def hide_arguments(function: F) -> F:
+    """Make a function that takes a key leave none in its frames: some error reports show their local variables."""
+
+    @wraps(function)
+    def hiding(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as exc:
+            args, kwargs = (), {}
+            for link in links(exc):
+                traceback.clear_frames(link.__traceback__)
+            raise
+
+    return cast(F, hiding)
 
 
 class Secrets:

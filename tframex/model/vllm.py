@@ -10,7 +10,7 @@ from tframex._address import check_api_key, display_url, normalize_url
 from tframex._checks import check_count
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ConfigurationError
-from tframex.exchange import ModelEntry, check_headers
+from tframex.exchange import ModelEntry, check_headers, hide_arguments
 from tframex.model._connection import Connector
 from tframex.model._environment import read_env
 from tframex.model._exchange_model import ExchangeModel
@@ -63,6 +63,7 @@ class VLLMModel(ExchangeModel):
         ConfigurationError: An argument is missing or wrong.
     """
 
+    @hide_arguments
     def __init__(
         self,
         model_name: str,
@@ -149,6 +150,7 @@ class VLLMModel(ExchangeModel):
         return await self._lookup.models()
 
     @classmethod
+    @hide_arguments
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         """A model from `API_URL`, `API_KEY`, `MODEL_NAME` and, if set, `MAX_TOKENS` and `TEMPERATURE`.
 
@@ -165,6 +167,7 @@ class VLLMModel(ExchangeModel):
         return cls(**{**read_env(environ, settings), **settings})
 
     @classmethod
+    @hide_arguments
     def from_client(cls, openai_client: openai.AsyncOpenAI | openai.OpenAI, model_name: str, **settings: Any) -> Self:
         """A model that sends its requests with an official client or an instance of a subclass.
 
@@ -191,6 +194,7 @@ class VLLMModel(ExchangeModel):
         return model
 
     @classmethod
+    @hide_arguments
     def local(cls, model_path: str | None = None, *, server: Mapping[str, Any] | None = None, **settings: Any) -> Self:
         """A model on this machine, served by an embedded llama.cpp that runs as long as the model is open.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tframex import model as _model
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.events import Event
-from tframex.exchange import at_call
+from tframex.exchange import at_call, hide_arguments
 from tframex.model import Completion, Delta, ModelEntry
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
@@ -151,6 +151,7 @@ class BaseModel(Facade):
 class VLLMModel(BaseModel):
     _async: _model.VLLMModel
 
+    @hide_arguments
     def __init__(
         self,
         model_name: str,
@@ -204,13 +205,16 @@ class VLLMModel(BaseModel):
         return _bridge.run(self._async.models)
 
     @classmethod
+    @hide_arguments
     def from_env(cls, environ: Mapping[str, str] | None = None, **settings: Any) -> Self:
         return cls._of(_model.VLLMModel.from_env(environ, **settings))
 
     @classmethod
+    @hide_arguments
     def from_client(cls, openai_client: openai.AsyncOpenAI | openai.OpenAI, model_name: str, **settings: Any) -> Self:
         return cls._of(_model.VLLMModel.from_client(openai_client, model_name, **settings))
 
     @classmethod
+    @hide_arguments
     def local(cls, model_path: str | None = None, *, server: Mapping[str, Any] | None = None, **settings: Any) -> Self:
         return cls._of(_model.VLLMModel.local(model_path, server=server, **settings))
