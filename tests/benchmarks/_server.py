@@ -41,7 +41,7 @@ LAST = (
 BURST = 8
 
 
-def _chunk(data: bytes) -> bytes:
+def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -77,7 +77,7 @@ class Handler(asyncio.Protocol):
     async def _answer(self, tokens: int) -> None:
         usage = json.dumps({"prompt_tokens": 34, "total_tokens": 34 + tokens, "completion_tokens": tokens}).encode()
         write = self._transport.write
-        write(HEAD + _chunk(FIRST))
+        write(HEAD + chunk(FIRST))
         # Without a pace, events go out eight at a time: one by one, the server would be slower than the faster clients, and
         # the more a client had to wait, the smaller and costlier its reads would be.
         burst = 1 if self._pace else BURST
@@ -85,13 +85,13 @@ class Handler(asyncio.Protocol):
             await self._open.wait()
             write(_words(sent % 2, min(burst, tokens - 1 - sent)))
             await asyncio.sleep(self._pace)
-        write(_chunk(LAST) + _chunk(COMMON + b'"choices":[],"usage":' + usage + b"}\n\n"))
-        write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+        write(chunk(LAST) + chunk(COMMON + b'"choices":[],"usage":' + usage + b"}\n\n"))
+        write(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
 
 @lru_cache
 def _words(first: int, count: int) -> bytes:
-    return b"".join(_chunk(TOKENS[number % 2]) for number in range(first, first + count))
+    return b"".join(chunk(TOKENS[number % 2]) for number in range(first, first + count))
 
 
 async def main(pace: float) -> None:

@@ -13,7 +13,7 @@ import openai
 
 import tframex
 from tests.benchmarks._server import serve
-from tests.benchmarks.streaming import MESSAGES
+from tests.benchmarks.clients import MESSAGES
 from tests.benchmarks.table import Table
 from tframex.systems import MultiCallSystem
 

@@ -166,8 +166,9 @@ def run() -> None:
         broken.append([name, str(len(chunks)), *map(str, found.values())])
     contract = Table(
         "Chunks that break the contract",
-        f"Of a text with emoji and Chinese, {SMALL_SIZE} tokens, overlap {SMALL_OVERLAP}: chunks that are too large, are "
-        "not a piece of the text, share more than the overlap, end inside a character as people see it, or leave a gap.",
+        f"Of a text with emoji and Chinese, {SMALL_SIZE} tokens, overlap {SMALL_OVERLAP}: chunks that are too large, "
+        "are not a piece of the text, share more than the overlap, end inside a character as people see it, or "
+        "leave a gap.",
         ["chunker", "chunks", *kinds],
         broken,
     )

@@ -25,6 +25,7 @@ class Table:
         note: How.
         columns: What the figures are; the first names the row.
         rows: A name and its figures, as text.
+        legend: What is to be known to read them, shown below.
         plot: The number of the column that is drawn, or None.
         facts: Single figures by name, for other pages.
     """
@@ -35,6 +36,7 @@ class Table:
     rows: list[list[str]]
     plot: int | None = None
     facts: dict[str, float] = field(default_factory=dict)
+    legend: str = ""
 
     def __str__(self) -> str:
         """As text."""
@@ -46,14 +48,15 @@ class Table:
             )
             for line in ([*zip(line, widths, strict=True)] for line in lines)
         ]
-        return "\n".join([f"\n{self.title}", f"({self.note})", *(f"  {line}" for line in shown)])
+        return "\n".join([f"\n{self.title}", f"({self.note})", *(f"  {line}" for line in shown), self.legend])
 
     def markdown(self) -> str:
         """As a section of a page."""
         head = [f"| {' | '.join(self.columns)} |", f"| --- |{' ---: |' * (len(self.columns) - 1)}"]
-        return "\n".join(
-            [f"## {self.title}", "", self.note, "", *head, *(f"| {' | '.join(row)} |" for row in self.rows)]
-        )
+        rows = [f"| {' | '.join(row)} |" for row in self.rows]
+        # Narrow columns: a figure that must be scrolled to is not seen.
+        table = ['<div class="figures" markdown>', "", *head, *rows, "", "</div>"]
+        return "\n".join([f"## {self.title}", "", self.note, "", *table, *(["", self.legend] if self.legend else [])])
 
 
 def keep(name: str, tables: list[Table], versions: dict[str, str]) -> None:

@@ -15,6 +15,15 @@ __all__ = ["main"]
 # Every client is told to wait so long for anything; one that has not answered after the second number hangs.
 _PATIENCE, _LIMIT = 2.0, 25.0
 _CLEAN_END = next(number for number, row in enumerate(FAULTS) if row.name == "clean end in the middle")
+# In a table whose columns are narrow, so that each LOST is on the screen.
+_SHOWN = {
+    "complete": "✓",
+    "continued": "↻",
+    "detected": "error",
+    "LOST": "**LOST**",
+    "HUNG": "**HUNG**",
+    "DUPLICATED": "**TWICE**",
+}
 
 
 def meet(running: Running, row: Row) -> str:
@@ -30,7 +39,7 @@ def healthy(running: Running) -> bool:
         return running.ask({"url": server.url, "seconds": _PATIENCE}, 60) == {"text": TEXT, "error": None}
 
 
-def column(client: Client) -> tuple[list[str], dict[str, str]] | None:
+def outcomes_of(client: Client) -> tuple[list[str], dict[str, str]] | None:
     """All faults with one client, and the versions of its packages; None if it does not work or cannot be installed."""
     running = Running(client)
     try:
@@ -46,34 +55,34 @@ def column(client: Client) -> tuple[list[str], dict[str, str]] | None:
 
 
 def main() -> None:
-    """Print the matrix, a row for each fault and a column for each client."""
+    """Print the matrix, a row for each client and a column for each fault."""
     outcomes: dict[str, list[str]] = {}
     versions: dict[str, str] = {}
     for client in CLIENTS:
-        if (found := column(client)) is not None:
+        if (found := outcomes_of(client)) is not None:
             outcomes[client.name] = found[0]
             # Peers bring openai in versions of their own.
             versions.update({k: v for k, v in found[1].items() if k not in versions})
             print(f"{client.name}: {', '.join(found[0])}", flush=True)
-    table = Table(
-        "What becomes of each fault",
-        f"One fault server; every client was told to wait {_PATIENCE:g} s for anything. *continued*: the text came "
-        "complete and once although it broke in the middle; *complete*: it came undisturbed, or was asked for again; "
-        "*detected*: an error says that something is missing; **LOST**: half an answer, or none, was returned as a "
-        "complete one; **DUPLICATED**: something is in the text twice; "
-        f"**HUNG**: no answer after {_LIMIT:g} s.",
-        ["fault", *outcomes],
-        [
-            [
-                row.name,
-                *(f"**{found[number]}**" if found[number].isupper() else found[number] for found in outcomes.values()),
-            ]
-            for number, row in enumerate(FAULTS)
-        ],
-        facts=facts(outcomes),
-    )
+    table = matrix(outcomes)
     print(table)
     keep("conformance", [table], versions)
+
+
+def matrix(outcomes: dict[str, list[str]]) -> Table:
+    """The table, from what became of the faults by client."""
+    return Table(
+        "What becomes of each fault",
+        f"One fault server; every client was told to wait {_PATIENCE:g} s for anything. ✓: the text came complete "
+        "and undisturbed, or was asked for again; ↻: it broke in the middle, was continued, and is complete and "
+        "there once; *error*: an error says that something is missing; **LOST**: half an answer, or none, was "
+        "returned as a complete one; **TWICE**: something is in the text twice; **HUNG**: no answer after "
+        f"{_LIMIT:g} s.",
+        ["client", *(row.short for row in FAULTS)],
+        [[name, *(_SHOWN[outcome] for outcome in found)] for name, found in outcomes.items()],
+        facts=facts(outcomes),
+        legend="; ".join(f"*{row.short}*: {row.name}" for row in FAULTS) + ".",
+    )
 
 
 def facts(outcomes: dict[str, list[str]]) -> dict[str, float]:

@@ -56,8 +56,10 @@ class Client:
 CLIENTS = (
     Client("`VLLMModel.call`", "tframex_call.py"),
     Client("`VLLMModel.call_stream`", "tframex_stream.py"),
-    Client("`sync.VLLMModel.call_stream`", "tframex_sync.py"),
+    Client("`VLLMModel.call_stream`, `interval=0.05`", "tframex_interval.py"),
+    Client("sync `VLLMModel.call_stream`", "tframex_sync.py"),
     Client("`tframex.AsyncOpenAI`", "tframex_dropin_async.py"),
+    Client("`tframex.AsyncOpenAI`, `interval=0.05`", "tframex_dropin_interval.py"),
     Client("`tframex.OpenAI`", "tframex_dropin_sync.py"),
     Client("openai, async", "openai_async.py", ("openai",)),
     Client("openai, sync", "openai_sync.py", ("openai",)),

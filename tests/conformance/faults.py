@@ -32,31 +32,33 @@ class Row:
     """One fault.
 
     Attributes:
+        short: Its name above a narrow column.
         name: What goes wrong.
         faults: What the first requests meet; those after them are well.
         middle: Whether some of the answer has arrived by then.
     """
 
+    short: str
     name: str
     faults: list[Fault | None] = field(default_factory=list)
     middle: bool = True
 
 
 FAULTS = (
-    Row("clean end in the middle", [Fault.end(_MIDDLE)]),
-    Row("reset in the middle", [Fault.cut(_MIDDLE)]),
-    Row("error event in the middle", [Fault.error(_MIDDLE)]),
-    Row("silence in the middle", [Fault.stall(_between_events())]),
-    Row("only comments from the middle on", [Fault.comments(_between_events())]),
-    Row("garbage in the middle", [Fault.garbage(_MIDDLE)]),
-    Row("three resets in a row", [Fault.cut(_MIDDLE), Fault.cut(3000), Fault.cut(3000)]),
-    Row("bytes one by one", [Fault.split(1)], middle=False),
-    Row("clean end before the first event", [Fault.end(0)], middle=False),
-    Row("reset before the first event", [Fault.refuse()], middle=False),
-    Row("503 once", [Fault.busy(503)], middle=False),
-    Row("429 with Retry-After once", [Fault.busy(429, retry_after="0.2")], middle=False),
-    Row("503 as the first event of a 200", [Fault.error(0, code=503)], middle=False),
-    Row("a web page instead of an answer", [Fault.html()], middle=False),
+    Row("end", "clean end in the middle", [Fault.end(_MIDDLE)]),
+    Row("reset", "reset in the middle", [Fault.cut(_MIDDLE)]),
+    Row("error", "error event in the middle", [Fault.error(_MIDDLE)]),
+    Row("silent", "silence in the middle", [Fault.stall(_between_events())]),
+    Row("pings", "only comments from the middle on", [Fault.comments(_between_events())]),
+    Row("junk", "garbage in the middle", [Fault.garbage(_MIDDLE)]),
+    Row("thrice", "three resets in a row", [Fault.cut(_MIDDLE), Fault.cut(3000), Fault.cut(3000)]),
+    Row("bytes", "bytes one by one", [Fault.split(1)], middle=False),
+    Row("empty", "clean end before the first event", [Fault.end(0)], middle=False),
+    Row("refused", "reset before the first event", [Fault.refuse()], middle=False),
+    Row("503", "503 once", [Fault.busy(503)], middle=False),
+    Row("429", "429 with Retry-After once", [Fault.busy(429, retry_after="0.2")], middle=False),
+    Row("200/503", "503 as the first event of a 200", [Fault.error(0, code=503)], middle=False),
+    Row("HTML", "a web page instead of an answer", [Fault.html()], middle=False),
 )
 
 

@@ -15,6 +15,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -59,14 +61,17 @@ def _bench(connect: Any, ask: Any, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _run(connect: Callable[[], Any], ask: Any, rounds: list[list[list[str]]]) -> tuple[float, float]:
-    """Ask for all answers of a round: concurrently, if the client is asynchronous; CPU and wall time of the last round."""
+    """Ask for all answers of a round concurrently, in threads if the client is synchronous; CPU and wall time."""
     if not inspect.iscoroutinefunction(ask):
         client = connect()
         for row in rounds:
             gc.collect()
             cpu, wall = time.process_time(), time.perf_counter()
-            for seen in row:
-                ask(client, seen)
+            if len(row) == 1:
+                ask(client, row[0])
+            else:
+                with ThreadPoolExecutor(len(row)) as threads:
+                    list(threads.map(partial(ask, client), row))
             spent = time.process_time() - cpu, time.perf_counter() - wall
         return spent
 
