@@ -15,7 +15,7 @@ from tframex.client._http_client import HTTPClient
 from tframex.client._shared import NOTHING, Shared, checked, given
 from tframex.client._streams import AsyncChatStream, ChatStream, clean
 from tframex.exchange import hide_arguments
-from tframex.exchange.transport import LoopTransport
+from tframex.exchange.transport import LoopTransport, build_request
 
 if TYPE_CHECKING:
     from openai import DataResidency, NotGiven, Timeout
@@ -79,6 +79,9 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         if http_client is None:
             options["http_client"] = openai.DefaultAsyncHttpxClient(transport=LoopTransport(None))
         super().__init__(**options)
+
+    def _build_request(self, options: Any, *, retries_taken: int = 0) -> Any:
+        return build_request(self, super()._build_request, options, retries_taken)
 
     async def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """Send a request; a streamed chat completion gets a stream of ours."""
@@ -167,6 +170,9 @@ class OpenAI(openai.OpenAI):
         if http_client is None:
             options["http_client"] = self._tframex.default_client = HTTPClient()
         super().__init__(**options)
+
+    def _build_request(self, options: Any, *, retries_taken: int = 0) -> Any:
+        return build_request(self, super()._build_request, options, retries_taken)
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
         """Send a request; a streamed chat completion gets a stream of ours."""

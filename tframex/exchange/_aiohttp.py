@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import cache
 from types import FunctionType
 from typing import Any
 
 import httpx2
 import openai
+
+from tframex.exchange._aiohttp_send import send
 
 __all__ = ["AioTransport"]
 
@@ -44,7 +47,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
             return await self._mocked._transport_for_url(request.url).handle_async_request(request)
         try:
             # `client.send` would do redirects, cookies and authentication a second time.
-            response = await self._client._transport_for_url(request.url).handle_async_request(request)
+            response = await send(self._client._transport_for_url(request.url), request)
         except Exception as exc:
             raise _translated(exc) from _cause(exc)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
@@ -81,12 +84,17 @@ class _Body(httpx2.AsyncByteStream):
 
 
 def _is_mocked() -> bool:
+    return any(_is_foreign(getattr(owner, name)) for owner, name in _patchable())
+
+
+@cache
+def _patchable() -> tuple[tuple[Any, str], ...]:
     import httpcore2  # with httpx2
 
-    pools = [(getattr(httpcore2, name), "handle_async_request") for name in _PATCHED_POOLS]
-    return any(_is_foreign(getattr(owner, name)) for owner, name in (*_PATCHED, *pools))
+    return (*_PATCHED, *((getattr(httpcore2, name), "handle_async_request") for name in _PATCHED_POOLS))
 
 
+@cache
 def _is_foreign(function: object) -> bool:
     # `functools.wraps` gives a replacement the name and module of the original, but not its globals.
     if not isinstance(function, FunctionType):

@@ -11,9 +11,18 @@ from anyio.lowlevel import current_token
 
 from tframex.errors import WrongLoopError
 from tframex.exchange._aiohttp import AioTransport
+from tframex.exchange._official import AsyncOpenAI
+from tframex.exchange._request_template import build_request
 from tframex.tasks import LoopBound
 
-__all__ = ["KEEPALIVE_EXPIRY", "LoopTransport", "make_async_client", "make_http_client", "transport_timeout"]
+__all__ = [
+    "KEEPALIVE_EXPIRY",
+    "LoopTransport",
+    "build_request",
+    "make_async_client",
+    "make_http_client",
+    "transport_timeout",
+]
 
 # vLLM (uvicorn) closes idle connections after 5 s. A client that keeps them as long as that sometimes writes a request
 # into a connection that is just being closed.
@@ -75,7 +84,7 @@ def make_async_client(
     trust_env: bool = True,
 ) -> openai.AsyncOpenAI:
     """An official client that does not retry by itself."""
-    return openai.AsyncOpenAI(
+    return AsyncOpenAI(
         base_url=base_url,
         api_key=api_key,
         max_retries=0,

@@ -1,0 +1,241 @@
+"""A request that is made from an earlier one is the request that the official client would have sent."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+from unittest import mock
+
+import httpx2
+import openai
+import pytest
+
+import tframex
+from tests.conftest import USER
+from tframex.exchange._aiohttp_send import send
+from tframex.exchange.transport import make_async_client
+
+BODY: dict[str, Any] = {"model": "m", "messages": USER, "stream": True, "temperature": 0.5}
+URL = "http://localhost:8000/v1"
+
+
+def seen(client: Any, sends: Callable[[Any], Any]) -> list[tuple[Any, ...]]:
+    """The requests that reach the transport of a client, in all that is sent of them."""
+    requests: list[httpx2.Request] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        return httpx2.Response(200, headers={"set-cookie": "a=b"} if sends is cookies else {}, json={})
+
+    kind = httpx2.AsyncClient if isinstance(client, openai.AsyncOpenAI) else httpx2.Client
+    headers = {"x-of-the-http-client": "1"}
+    client._client = kind(transport=httpx2.MockTransport(handle), headers=headers)
+    result = sends(client)
+    if asyncio.iscoroutine(result):
+        asyncio.run(result)
+    return [
+        (request.method, str(request.url), request.headers.multi_items(), request.read(), request.extensions)
+        for request in requests
+    ]
+
+
+async def thrice(client: Any) -> None:
+    for number in range(3):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body={**BODY, "seed": 10**number}, stream=True)
+
+
+async def to_two_paths(client: Any) -> None:
+    for path in ("/chat/completions", "/completions", "/chat/completions", "/completions"):
+        await client.post(path, cast_to=httpx2.Response, body=BODY)
+
+
+async def with_headers(client: Any) -> None:
+    for headers in ({}, {"X-A": "1"}, {"X-A": "1"}, {"X-A": "2"}, {"Authorization": openai.omit, "x-B": "3"}, {}):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY, options={"headers": headers})
+
+
+async def with_times(client: Any) -> None:
+    for timeout in (1.0, 1.0, openai.Timeout(None, connect=3), openai.not_given, None):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY, options={"timeout": timeout})
+
+
+async def with_parameters(client: Any) -> None:
+    for params in ({"a": "b"}, {}, {"a": [1, 2]}):
+        await client.post("/chat/completions?x=y", cast_to=httpx2.Response, body=BODY, options={"params": params})
+
+
+async def with_settings_that_change(client: Any) -> None:
+    for name, value in (("api_key", "other"), ("base_url", "http://other/v2"), ("organization", "o"), ("timeout", 9.0)):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY)
+        setattr(client, name, value)
+    client._client.headers["x-later"] = "1"
+    for _ in range(2):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY)
+
+
+async def cookies(client: Any) -> None:
+    for _ in range(3):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY)
+
+
+async def unusual_bodies(client: Any) -> None:
+    for body in (
+        BODY,
+        {"at": datetime(2026, 1, 2, tzinfo=timezone.utc)},
+        {"ü": "“静か”", "n": [None, True, 1e300]},
+        {},
+    ):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+    await client.post("/chat/completions", cast_to=httpx2.Response, content=b"{}")
+    await client.post("/chat/completions", cast_to=httpx2.Response, body=[1])
+    await client.get("/models", cast_to=httpx2.Response)
+    options: Any = {"extra_json": {"more": 1}}
+    for _ in range(2):
+        await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY, options=options)
+
+
+SENDS = [
+    thrice,
+    to_two_paths,
+    with_headers,
+    with_times,
+    with_parameters,
+    with_settings_that_change,
+    cookies,
+    unusual_bodies,
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("sends", SENDS)
+@pytest.mark.parametrize("kind", ["model", "drop-in"])
+def test_the_same_is_sent_as_by_the_official_client(sends: Callable[[Any], Any], kind: str) -> None:
+    """Method, URL, headers in their order, body and time limits, for the first request and those made from it."""
+
+    async def main() -> Any:
+        timeout = openai.Timeout(None, connect=5)
+        if kind == "model":
+            return make_async_client(base_url=URL, api_key="k", timeout=timeout, default_headers={"x-d": "1"})
+        return tframex.AsyncOpenAI(
+            base_url=URL, api_key="k", timeout=timeout, default_headers={"x-d": "1"}, max_retries=0
+        )
+
+    client = asyncio.run(main())
+    settings: dict[str, Any] = {"base_url": URL, "api_key": "k", "default_headers": {"x-d": "1"}, "max_retries": 0}
+    official = openai.AsyncOpenAI(timeout=openai.Timeout(None, connect=5), **settings)
+    ours, theirs = seen(client, sends), seen(official, sends)
+    assert len(ours) > 2
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("sends", [thrice, with_headers, to_two_paths])
+def test_only_what_is_new_is_built_by_the_official_code(sends: Callable[[Any], Any]) -> None:
+    """Another body is not: that is what saves the time."""
+    client = tframex.AsyncOpenAI(base_url=URL, api_key="k")
+    with mock.patch(
+        "openai.AsyncOpenAI._build_request", autospec=True, side_effect=openai.AsyncOpenAI._build_request
+    ) as built:
+        found = seen(client, sends)
+    expected: dict[Any, tuple[int, int]] = {thrice: (3, 1), with_headers: (6, 5), to_two_paths: (4, 2)}
+    assert (len(found), built.call_count) == expected[sends]
+
+
+def test_the_synchronous_client_sends_the_same() -> None:
+    """It makes its requests in the same way."""
+
+    def sends(client: Any) -> None:
+        for number in range(3):
+            client.post("/chat/completions", cast_to=httpx2.Response, body={**BODY, "seed": 10**number})
+
+    settings: dict[str, Any] = {"base_url": URL, "api_key": "k", "default_headers": {"x-d": "1"}, "max_retries": 0}
+    assert seen(tframex.OpenAI(**settings), sends) == seen(openai.OpenAI(**settings), sends)
+
+
+def test_a_subclass_with_its_own_ways_is_asked_for_each_request() -> None:
+    """Its URL may differ from request to request."""
+
+    class Numbered(tframex.AsyncOpenAI):
+        number = 0
+
+        def _prepare_url(self, url: str) -> Any:
+            self.number += 1
+            return super()._prepare_url(f"/{self.number}{url}")
+
+        @property
+        def default_headers(self) -> Any:
+            return {**super().default_headers, "x-number": str(self.number)}
+
+    found = seen(Numbered(base_url=URL, api_key="k"), thrice)
+    assert [url for _, url, *_ in found] == [f"{URL}/{number}/chat/completions" for number in (1, 2, 3)]
+    assert [dict(headers)["x-number"] for _, _, headers, *_ in found] == ["0", "1", "2"]
+
+
+def test_a_key_that_is_fetched_for_each_request_is_sent_with_it() -> None:
+    """A template with the key of an earlier request would be refused after an hour."""
+    keys = iter(["one", "two", "two", "three"])
+
+    async def key() -> str:
+        return next(keys)
+
+    found = seen(tframex.AsyncOpenAI(base_url=URL, api_key=key), to_two_paths)
+    assert [dict(headers)["authorization"] for _, _, headers, *_ in found] == [
+        "Bearer one",
+        "Bearer two",
+        "Bearer two",
+        "Bearer three",
+    ]
+
+
+def test_a_body_that_is_no_json_is_refused_as_by_the_official_client() -> None:
+    """The first request and the later ones raise the same."""
+
+    async def sends(client: Any) -> None:
+        for body in ({"a": math.nan}, BODY, {"a": math.nan}, {"a": {1, 2}}):
+            try:
+                await client.post("/chat/completions", cast_to=httpx2.Response, body=body)
+            except (TypeError, ValueError) as exc:
+                raised.append((type(exc), str(exc)))
+
+    raised: list[tuple[type, str]] = []
+    seen(tframex.AsyncOpenAI(base_url=URL, api_key="k"), sends)
+    ours = list(raised)
+    raised.clear()
+    seen(openai.AsyncOpenAI(base_url=URL, api_key="k"), sends)
+    assert ours == raised
+    assert len(ours) == 3
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_bytes_of_a_request_are_those_of_the_official_adapter(stream: bool) -> None:
+    """It gets the same from us, also where a body comes in pieces."""
+
+    async def pieces() -> Any:
+        yield b"one "
+        yield b"two"
+
+    async def main() -> list[bytes]:
+        received: list[bytes] = []
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            received.append(await reader.readuntil(b"two"))
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/x?a=b%20c"
+        for sends in (send, lambda transport, request: transport.handle_async_request(request)):
+            async with openai.DefaultAioHttpClient() as client:
+                headers = [("X-One", "1"), ("x-one", "2"), ("Accept", "*/*"), ("X-Umlaut", "ü".encode())]
+                request = client.build_request("POST", url, headers=headers, content=pieces() if stream else b"one two")
+                response = await sends(client._transport, request)
+                assert (response.status_code, response.reason_phrase) == (200, "OK")
+                assert await response.aread() == b"ok"
+                assert response.request is request
+        server.close()
+        return received
+
+    ours, theirs = asyncio.run(main())
+    assert ours == theirs
