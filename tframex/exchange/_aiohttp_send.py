@@ -35,8 +35,9 @@ async def send(transport: Any, request: httpx2.Request) -> httpx2.Response:
     response = await transport.client.request(
         request.method,
         str(request.url),
-        headers=dict(request.headers.items()),
-        data=request.content or None,
+        headers=_dictionary(request.headers),
+        # Which kind of payload it is would be searched in a list of all kinds.
+        data=aiohttp.BytesPayload(request.content) if request.content else None,
         allow_redirects=False,
         auto_decompress=False,
         compress=False,
@@ -54,6 +55,12 @@ async def send(transport: Any, request: httpx2.Request) -> httpx2.Response:
 def _response_of(response: Any) -> httpx2.Response:
     made: httpx2.Response = response
     return made
+
+
+def _dictionary(headers: httpx2.Headers) -> dict[str, str]:
+    raw, encoding = headers.raw, headers.encoding
+    found = {name.decode(encoding).lower(): value.decode(encoding) for name, value in raw}
+    return found if len(found) == len(raw) else dict(headers.items())
 
 
 @lru_cache(64)

@@ -31,6 +31,10 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         made = default.model_copy(update={"params": {}, **given, "method": "post", "url": path, "json_data": body})
         return await self.request(cast_to, made, **more)
 
+    def _idempotency_key(self) -> str:
+        # It is made for each request, from random bytes, and sent by clients that have a header for it.
+        return super()._idempotency_key() if self._idempotency_header else ""
+
     def _build_request(self, options: Any, *, retries_taken: int = 0) -> Any:
         return build_request(self, super()._build_request, options, retries_taken)
 

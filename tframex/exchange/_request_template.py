@@ -21,7 +21,7 @@ _NAME = "_tframex_templates"
 # As the official client writes the types that JSON has; it knows two more.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 # A client class that has one of these in its own way may build each request differently.
-_OFFICIAL = ("_build_headers", "_validate_headers", "_prepare_url", "_auth_query", "_idempotency_key")
+_OFFICIAL = ("_build_headers", "_validate_headers", "_prepare_url", "_auth_query")
 _HTTP = ("build_request", "_merge_url", "_merge_headers", "_merge_cookies", "_merge_queryparams")
 
 
