@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from tframex.errors import WrongLoopError
 from tframex.sync._at_exit import Executor, is_shutdown, iterate_here, run_here
+from tframex.sync._loop import new_loop
 from tframex.sync._pump import Pump
 from tframex.sync._work import Work, wait
 
@@ -62,7 +63,7 @@ def iterate(function: Callable[[], AsyncIterator[T]]) -> Generator[T, None, None
 
 class _Bridge:
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = new_loop()
         self.loop.set_default_executor(Executor())
         self.over = False
         """Whether the loop takes no more work."""
