@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from tframex._types import Messages
 from tframex.errors import ConfigurationError
 
-__all__ = ["check_count", "check_messages"]
+__all__ = ["check_count", "check_interval", "check_messages"]
 
 _ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
@@ -20,6 +21,15 @@ def check_count(name: str, value: object, *, least: int = 1, unit: str = "", ins
             f"{name} must be a whole number{of}, at least {least}{instead and f' {instead}'}, not {value!r}"
         )
     return value
+
+
+def check_interval(interval: object) -> float:
+    """Refuse anything but a number of seconds, at least 0."""
+    if not isinstance(interval, (int, float)) or isinstance(interval, bool) or not 0 <= interval < math.inf:
+        raise ConfigurationError(
+            f"interval must be a number of seconds between two pieces, or 0 for every token immediately, not {interval!r}"
+        )
+    return interval
 
 
 def check_messages(messages: object) -> Messages:

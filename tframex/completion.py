@@ -41,12 +41,14 @@ class Delta(msgspec.Struct, frozen=True):
         reasoning: New reasoning text, with `reasoning="separate"`.
         tool_calls: New pieces of tool calls.
         index: Which choice it belongs to, with `n` above 1.
+        tokens: How many tokens (events of the server's stream) it is: above 1 where `interval` has joined several.
     """
 
     content: str = ""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     index: int = 0
+    tokens: int = 1
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,13 @@ class TextPiece(msgspec.Struct, frozen=True):
         text: The piece.
         step: Which step of the run it belongs to.
         index: Which of the `n` answers of the call it belongs to.
+        tokens: How many tokens (events of the server's stream) it is: above 1 where several were joined.
     """
 
     text: str
     step: str = "answer"
     index: int = 0
+    tokens: int = 1
 
 
 class ReasoningPiece(msgspec.Struct, frozen=True):
@@ -203,6 +205,6 @@ def pieces_of(delta: Delta, step: str = "answer") -> Iterator[TextPiece | Reason
     if delta.reasoning:
         yield ReasoningPiece(delta.reasoning, step, delta.index)
     if delta.content:
-        yield TextPiece(delta.content, step, delta.index)
+        yield TextPiece(delta.content, step, delta.index, delta.tokens)
     for call in delta.tool_calls:
         yield ToolCallPiece(call, step, delta.index)

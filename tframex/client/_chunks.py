@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pydantic
 from openai.types.chat import ChatCompletionChunk
 
+from tframex.client._merged import merged
 from tframex.client._template import TextTemplate
 from tframex.exchange import Arrival, Chunk, ChunkDelta, Exchange
 
@@ -30,12 +31,14 @@ class ChunkMaker:
         client: The official client.
         response: The response the chunks belong to.
         exchange: Adds up what all requests together spent.
+        merges: The text of a batch is one chunk.
     """
 
-    def __init__(self, client: Any, response: Any, exchange: Exchange) -> None:
+    def __init__(self, client: Any, response: Any, exchange: Exchange, *, merges: bool = False) -> None:
         self._client = client
         self._response = response
         self._exchange = exchange
+        self._merges = merges
         self._first: dict[str, Any] = {}
         self._template: TextTemplate | None = None
         self._tries = 3
@@ -45,17 +48,24 @@ class ChunkMaker:
         if not batch.data:
             return iter(())
         if batch.joined:
-            return map(self._decode, map(self._rewritten, batch.chunks, batch.data))
+            return self._each(map(self._rewritten, batch.chunks, batch.data))
         if not self._first:
             first = json.loads(batch.data[0])
             self._first = {name: first.get(name) for name in ("id", "object", "created", "model")}
         if batch.texts is None:
-            return map(self._decode, batch.data)
+            return self._each(batch.data)
         if self._template is None and self._tries:
             self._tries -= 1
             text, data = batch.texts[-1], batch.data[-1]
             self._template = TextTemplate.of(self._decode(data), data, text)
+        if self._merges:
+            if self._template is not None and all(map(self._template.fits, batch.texts, batch.data)):
+                return iter((self._template.saying("".join(batch.texts)),))
+            return self._each(batch.data)
         return map(self._like_the_others, batch.texts, batch.data)
+
+    def _each(self, events: Iterable[bytes]) -> Iterator[ChatCompletionChunk]:
+        return map(self._decode, merged(events) if self._merges else events)
 
     def _like_the_others(self, text: str, data: bytes) -> ChatCompletionChunk:
         return (self._template and self._template.fill(text, data)) or self._decode(data)

@@ -10,6 +10,7 @@ import httpx2
 import openai
 from openai import DEFAULT_MAX_RETRIES, not_given
 
+from tframex._checks import check_interval
 from tframex._types import ResumeMode
 from tframex.client._http_client import HTTPClient
 from tframex.client._shared import NOTHING, Shared, checked, given
@@ -45,6 +46,8 @@ class AsyncOpenAI(openai.AsyncOpenAI):
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
         idle_timeout: Seconds between two events of a stream; keep-alive comments do not count. None: only the `timeout` of
             the official client.
+        interval: Seconds between two chunks of a stream: text that arrives meanwhile is one chunk. 0 is every token
+            immediately. For one request: `client.with_options(interval=0.05)`.
         api_key: As in `openai.AsyncOpenAI`, like all further parameters.
     """
 
@@ -56,6 +59,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         *,
         resume: ResumeMode = "auto",
         idle_timeout: float | None = None,
+        interval: float = 0.0,
         api_key: str | Callable[[], Awaitable[str]] | None = None,
         admin_api_key: str | None = None,
         workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
@@ -75,7 +79,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         _enforce_credentials: bool = True,
     ) -> None:
         options = given(locals(), _ASYNC_INIT)
-        self._tframex = Shared(checked(resume), idle_timeout)
+        self._tframex = Shared(checked(resume), idle_timeout, check_interval(interval))
         if http_client is None:
             options["http_client"] = openai.DefaultAsyncHttpxClient(transport=LoopTransport(None))
         super().__init__(**options)
@@ -100,6 +104,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         *,
         resume: ResumeMode | None = None,
         idle_timeout: float | NotGiven | None = not_given,
+        interval: float | None = None,
         api_key: str | Callable[[], Awaitable[str]] | None = None,
         admin_api_key: str | None = None,
         workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
@@ -122,7 +127,7 @@ class AsyncOpenAI(openai.AsyncOpenAI):
     ) -> Self:
         """A client with the same settings, except those given; it shares what was learned of the endpoints."""
         made = super().copy(**given(locals(), _ASYNC_COPY))
-        made._tframex = self._tframex.but(resume, idle_timeout)
+        made._tframex = self._tframex.but(resume, idle_timeout, interval)
         return made
 
     with_options = copy
@@ -137,6 +142,8 @@ class OpenAI(openai.OpenAI):
     Args:
         resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
+        interval: Seconds between two chunks of a stream: text that arrives meanwhile is one chunk. 0 is every token
+            immediately. For one request: `client.with_options(interval=0.05)`.
         api_key: As in `openai.OpenAI`, like all further parameters.
     """
 
@@ -147,6 +154,7 @@ class OpenAI(openai.OpenAI):
         self,
         *,
         resume: ResumeMode = "auto",
+        interval: float = 0.0,
         api_key: str | Callable[[], str] | None = None,
         admin_api_key: str | None = None,
         workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
@@ -166,7 +174,7 @@ class OpenAI(openai.OpenAI):
         _enforce_credentials: bool = True,
     ) -> None:
         options = given(locals(), _INIT)
-        self._tframex = Shared(checked(resume))
+        self._tframex = Shared(checked(resume), interval=check_interval(interval))
         if http_client is None:
             options["http_client"] = self._tframex.default_client = HTTPClient()
         super().__init__(**options)
@@ -190,6 +198,7 @@ class OpenAI(openai.OpenAI):
         self,
         *,
         resume: ResumeMode | None = None,
+        interval: float | None = None,
         api_key: str | Callable[[], str] | None = None,
         admin_api_key: str | None = None,
         workload_identity: WorkloadIdentity | X509WorkloadIdentity | None = None,
@@ -212,7 +221,7 @@ class OpenAI(openai.OpenAI):
     ) -> Self:
         """A client with the same settings, except those given; it shares what was learned of the endpoints."""
         made = super().copy(**given(locals(), _COPY))
-        made._tframex = self._tframex.but(resume, not_given)
+        made._tframex = self._tframex.but(resume, not_given, interval)
         return made
 
     with_options = copy

@@ -9,14 +9,15 @@ from typing import Any, get_args
 
 import openai
 
+from tframex._checks import check_interval
 from tframex._types import ResumeMode
 from tframex.errors import ConfigurationError
-from tframex.exchange import ServedModel
+from tframex.exchange import Pace, ServedModel
 
 __all__ = ["NOTHING", "Shared", "checked", "given"]
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-_OURS = {"self", "__class__", "resume", "idle_timeout"}
+_OURS = {"self", "__class__", "resume", "idle_timeout", "interval"}
 
 
 @dataclass
@@ -26,12 +27,14 @@ class Shared:
     Attributes:
         resume: Whether broken streams are continued.
         idle_timeout: Seconds between two events of an asynchronous stream, or None.
+        interval: Seconds between two chunks of a stream.
         default_client: The HTTP client that was made because none was given: settings describe it completely.
         served: What was learned, by base URL and model.
     """
 
     resume: ResumeMode = "auto"
     idle_timeout: float | None = None
+    interval: float = 0.0
     default_client: object = None
     served: dict[tuple[str, str], ServedModel] = field(default_factory=dict)
 
@@ -39,11 +42,20 @@ class Shared:
         """What is known of a model at an endpoint."""
         return self.served.setdefault((base_url, model), ServedModel())
 
-    def but(self, resume: ResumeMode | None, idle_timeout: float | openai.NotGiven | None) -> Shared:
+    @property
+    def pace(self) -> Pace | None:
+        """How often streams are read."""
+        return Pace(self.interval) if self.interval else None
+
+    def but(
+        self, resume: ResumeMode | None, idle_timeout: float | openai.NotGiven | None, interval: float | None
+    ) -> Shared:
         """The same settings, except those given."""
         changes: dict[str, Any] = {} if resume is None else {"resume": checked(resume)}
         if not isinstance(idle_timeout, openai.NotGiven):
             changes["idle_timeout"] = idle_timeout
+        if interval is not None:
+            changes["interval"] = check_interval(interval)
         return replace(self, **changes) if changes else self
 
 

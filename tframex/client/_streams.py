@@ -51,11 +51,12 @@ class AsyncChatStream(AsyncStream[ChatCompletionChunk]):
         shared: Shared = client._tframex
         exchange, model = _exchange(client, self._options)
         self._exchange = exchange
-        maker = ChunkMaker(client, self.response, exchange)
+        pace = client._tframex.pace
+        maker = ChunkMaker(client, self.response, exchange, merges=pace is not None)
         endpoint = Endpoint.of(client, model)
         clocks = Clocks(idle=shared.idle_timeout)
         try:
-            async with Closing(drive(exchange, endpoint, clocks, opened=self.response)) as batches:
+            async with Closing(drive(exchange, endpoint, clocks, opened=self.response, pace=pace)) as batches:
                 async for batch in batches:
                     for chunk in maker.make(batch):
                         yield chunk
@@ -93,8 +94,9 @@ class ChatStream(Stream[ChatCompletionChunk]):
         client: Any = self._client
         exchange, model = _exchange(client, self._options)
         self._exchange = exchange
-        maker = ChunkMaker(client, self.response, exchange)
-        batches = drive_sync(exchange, client, model, self.response)
+        pace = client._tframex.pace
+        maker = ChunkMaker(client, self.response, exchange, merges=pace is not None)
+        batches = drive_sync(exchange, client, model, self.response, pace)
         try:
             for batch in batches:
                 for chunk in maker.make(batch):

@@ -55,8 +55,14 @@ class TextTemplate:
 
     def fill(self, text: str, data: bytes) -> ChatCompletionChunk | None:
         """The chunk with this text; None if its JSON, `data`, differs in anything but the text."""
-        if data != b"%b%b%b" % (self._before, text.encode(), self._after):
-            return None
+        return self.saying(text) if self.fits(text, data) else None
+
+    def fits(self, text: str, data: bytes) -> bool:
+        """Whether the JSON of a chunk with this text differs in nothing but the text."""
+        return data == b"%b%b%b" % (self._before, text.encode(), self._after)
+
+    def saying(self, text: str) -> ChatCompletionChunk:
+        """The chunk with this text."""
         delta = _copy(ChoiceDelta, self._delta, "content", text)
         choice = _copy(Choice, self._choice, "delta", delta)
         chunk: ChatCompletionChunk = _copy(ChatCompletionChunk, self._chunk, "choices", [choice])

@@ -2,9 +2,10 @@
 
 from tframex.exchange._at_call import at_call
 from tframex.exchange._attempt import Attempt
+from tframex.exchange._body import is_plain
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._collector import Collector
-from tframex.exchange._driver import Clocks, drive, is_plain
+from tframex.exchange._driver import Clocks, drive
 from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Exchange
@@ -13,6 +14,7 @@ from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._lookup import Lookup
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
+from tframex.exchange._pace import GATHER, Pace
 from tframex.exchange._reader import Arrival, ResponseReader
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import (
@@ -45,6 +47,7 @@ from tframex.exchange._wire import (
 
 __all__ = [
     "DEFAULT_WAIT",
+    "GATHER",
     "Arrival",
     "Attempt",
     "ChatRequest",
@@ -61,6 +64,7 @@ __all__ = [
     "Lookup",
     "ModelEntry",
     "Observer",
+    "Pace",
     "ReadClock",
     "ResponseReader",
     "RetryBudget",

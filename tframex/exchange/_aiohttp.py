@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -11,11 +10,13 @@ from typing import Any
 import httpx2
 import openai
 
+from tframex.exchange._aiohttp_body import body_of
+from tframex.exchange._aiohttp_errors import cause, translated
 from tframex.exchange._aiohttp_send import send
+from tframex.exchange._ticks import Ticks
 
 __all__ = ["AioTransport"]
 
-_CHUNK = 16 * 1024
 # Where libraries that mock httpx2 put themselves; not all of them replace a transport.
 _PATCHED: tuple[tuple[Any, str], ...] = (
     (httpx2.AsyncHTTPTransport, "handle_async_request"),
@@ -38,6 +39,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
     def __init__(self, limits: httpx2.Limits, *, trust_env: bool = True) -> None:
         self._settings: dict[str, Any] = {"limits": limits, "trust_env": trust_env}
         self._client = openai.DefaultAioHttpClient(**self._settings)
+        self._ticks = Ticks(asyncio.get_running_loop())
         self._mocked: httpx2.AsyncClient | None = None
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
@@ -49,9 +51,9 @@ class AioTransport(httpx2.AsyncBaseTransport):
             # `client.send` would do redirects, cookies and authentication a second time.
             response = await send(self._client._transport_for_url(request.url), request)
         except Exception as exc:
-            raise _translated(exc) from _cause(exc)
+            raise translated(exc) from cause(exc)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = _Body(response.stream)
+        response.stream = body_of(response.stream, self._ticks)
         return response
 
     async def aclose(self) -> None:
@@ -59,28 +61,6 @@ class AioTransport(httpx2.AsyncBaseTransport):
         if self._mocked is not None:
             await self._mocked.aclose()
         await self._client.aclose()
-
-
-class _Body(httpx2.AsyncByteStream):
-    """The body of a response, read without the adapter's stream, which would make each read cost more."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-        response = getattr(stream, "_aiohttp_response", None)
-        self._content: Any = stream if response is None else response.content.iter_chunked(_CHUNK)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for data in self._content:
-                yield data
-        except Exception as exc:
-            raise _translated(exc) from _cause(exc)
-
-    async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        except Exception as exc:
-            raise _translated(exc) from _cause(exc)
 
 
 def _is_mocked() -> bool:
@@ -100,33 +80,3 @@ def _is_foreign(function: object) -> bool:
     if not isinstance(function, FunctionType):
         return True
     return not str(function.__globals__.get("__name__")).startswith(("httpx2.", "httpcore2."))
-
-
-def _cause(exc: Exception) -> BaseException | None:
-    """The exception of aiohttp: the one that the adapter raises from it does not tell failures apart."""
-    return exc.__cause__ if isinstance(exc, httpx2.TransportError) else exc
-
-
-def _translated(exc: Exception) -> Exception:
-    """The exception that httpx2 would have raised."""
-    import aiohttp
-
-    real = _cause(exc)
-    if isinstance(real, aiohttp.ClientResponseError):
-        # Its repr shows the headers of the request, and so the key.
-        nothing: Any = ()
-        real.request_info = real.request_info._replace(headers=nothing)
-        real.args = (real.request_info, ())
-    kinds: tuple[tuple[Any, type[httpx2.TransportError]], ...] = (
-        (aiohttp.ConnectionTimeoutError, httpx2.ConnectTimeout),
-        ((asyncio.TimeoutError, TimeoutError), httpx2.ReadTimeout),  # two classes on Python 3.10
-        ((aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError), httpx2.ProxyError),
-        (aiohttp.ClientConnectorError, httpx2.ConnectError),
-        ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError), httpx2.UnsupportedProtocol),
-        ((aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError), httpx2.RemoteProtocolError),
-        ((aiohttp.ClientError, OSError), httpx2.ReadError),
-    )
-    for kind, translated in kinds:
-        if isinstance(real, kind):
-            return translated(str(real) or type(real).__name__)
-    return exc

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,24 +11,23 @@ import anyio
 
 from tframex.errors import ConfigurationError, ModelError, TFrameXError
 from tframex.exchange._attempt import Attempt
-from tframex.exchange._clock import ReadClock, read_clock
+from tframex.exchange._body import Body
+from tframex.exchange._clock import read_clock
 from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import timed_out
+from tframex.exchange._pace import Pace
 from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._sendable import unsendable
-from tframex.tasks import Begun, Kept
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Clocks", "drive", "is_plain"]
+__all__ = ["Clocks", "drive"]
 
 # Seconds for what may follow the last event of an answer: its usage, `[DONE]`, the end of the body.
 _EPILOGUE = 5.0
-_DRAIN = 0.1  # the official client waits as long
-_LEFT = 1.0
 _PROBE = 3.0
 
 
@@ -43,7 +41,7 @@ class Clocks:
 
 
 async def drive(
-    exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None
+    exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None, pace: Pace | None = None
 ) -> AsyncGenerator[Arrival, None]:
     """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
@@ -52,6 +50,7 @@ async def drive(
         endpoint: Where to send it.
         clocks: Time limits.
         opened: The response to the first request, if the caller has sent it already.
+        pace: How often it is read; None: whenever something arrives.
 
     Raises:
         ModelError: The answer is incomplete and could not be completed.
@@ -59,7 +58,9 @@ async def drive(
     clock = read_clock()
     end = clock.now() + _or_inf(clocks.total)
     edge = endpoint.edge.knowing(exchange.request.transport)
-    data, batch = b"", None
+    pacer = None if pace is None else pace.begin(clock.now(), _or_inf(clocks.idle))
+    data: bytes = b""
+    batch: Arrival | None = None
     try:
         step: Attempt | None = exchange.first()
         while step is not None:
@@ -85,23 +86,31 @@ async def drive(
                 exchange.response = response
                 reading = exchange.reader
                 reading.opened(response.headers)
-                async with _Body(response) as body:
+                async with Body(response, clock) as body:
                     while not (reading.done or exchange.closed):
                         try:
-                            data = await clock.wait(body.__anext__(), deadline)
+                            data = await body.read(deadline)
                         except StopAsyncIteration:
                             body.ended = True
                             break
                         batch = reading.feed(data)
                         if batch.chunks:
-                            yield batch
+                            if pacer is None:
+                                yield batch
+                            else:
+                                paced = bool(exchange.answer.tokens.count) and not (reading.complete or reading.failure)
+                                batch = pacer.pass_on(batch, clock.now(), body.more(), paced=paced)
+                                if pacer.until < end:
+                                    body.hold(pacer.until, sleep=pacer.interval > 0)
+                                if batch is not None:
+                                    yield batch
                             # The reader's own time does not count.
                             idle = _EPILOGUE if reading.complete else _or_inf(clocks.idle)
                             deadline = min(end, clock.now() + idle)
                         if reading.failure is not None:
                             raise reading.failure
                     if reading.done:
-                        await body.drain(clock)
+                        await body.drain()
             except ConfigurationError:
                 raise
             except TimeoutError as exc:
@@ -109,6 +118,8 @@ async def drive(
                 error.__cause__ = exc
             except Exception as exc:
                 error = edge.translate(exc)
+            if pacer is not None and (batch := pacer.rest()) is not None and not exchange.closed:
+                yield batch
             step = exchange.ended(error)
         if exchange.tail.chunks:
             yield exchange.tail
@@ -138,69 +149,6 @@ async def _send(client: openai.AsyncOpenAI, request: ChatRequest) -> Any:
         raise
     finally:
         del keywords
-
-
-class _Body:
-    """The bytes of a response's body; the response is closed in the end."""
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self.ended = False
-        self._body: AsyncIterator[bytes] = aiter(response.stream if is_plain(response) else response.aiter_bytes())
-        self._read: Callable[[], Awaitable[bytes]] = self._first
-        self._kept = Kept(self)
-
-    async def __aenter__(self) -> _Body:
-        return self
-
-    def _first(self) -> Awaitable[bytes]:
-        self._read = self._body.__anext__
-        return Begun(self._read)
-
-    def __aiter__(self) -> _Body:
-        return self
-
-    def __anext__(self) -> Awaitable[bytes]:
-        return self._read()
-
-    async def drain(self, clock: ReadClock) -> None:
-        """Read what is left after `[DONE]`, so that the connection can be used again."""
-        deadline = clock.now() + _DRAIN
-        try:
-            while True:
-                await clock.wait(self._body.__anext__(), deadline)
-        except StopAsyncIteration:
-            self.ended = True
-        except TimeoutError:
-            pass
-
-    async def __aexit__(self, *_: object) -> None:
-        try:
-            await self._close()
-        finally:
-            self._kept.let_go()
-
-    async def _close(self) -> None:
-        if self.ended:
-            await self._response.aclose()  # nothing to wait for
-            return
-        # Closing an unfinished response closes its connection, so that the server stops generating. It must happen
-        # also, and above all, when this task has been cancelled.
-        # A failure to close must not replace the exception that ends this: it would be taken for a break, and resumed.
-        with suppress(Exception), anyio.CancelScope(shield=True):
-            with suppress(Exception):
-                await self._response.aclose()
-            # The layers below read each other through generators that are not closed. Reading further from the closed
-            # connection ends all of them; otherwise trio complains about them.
-            with anyio.move_on_after(_LEFT), suppress(Exception):
-                async for _left in self._body:
-                    pass
-
-
-def is_plain(response: Any) -> bool:
-    """Whether the body's stream can be read directly, which saves time at each read: not compressed, and not yet read."""
-    compressed = response.headers.get("content-encoding", "identity") != "identity"
-    return not (compressed or response.is_stream_consumed)
 
 
 def _timeout(exchange: Exchange, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:

@@ -44,6 +44,17 @@ class Arrival:
     joined: bool = False
     texts: list[str] | None = None
 
+    def followed_by(self, other: Arrival) -> Arrival:
+        """This one and the next, as if one read had returned them."""
+        both = None if self.texts is None or other.texts is None else self.texts + other.texts
+        return Arrival(
+            self.pieces + other.pieces,
+            self.chunks + other.chunks,
+            self.data + other.data,
+            self.joined or other.joined,
+            both,
+        )
+
 
 class ResponseReader:
     """Reads the body of one response.

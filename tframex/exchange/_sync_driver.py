@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from tframex.errors import ModelError, TFrameXError
 from tframex.exchange._attempt import Attempt
-from tframex.exchange._driver import is_plain
+from tframex.exchange._body import is_plain
 from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import timed_out
 from tframex.exchange._models_list import entry_of, read_json, read_models
+from tframex.exchange._pace import Pace
+from tframex.exchange._peek import peek_of
 from tframex.exchange._reader import Arrival
 from tframex.exchange._watchdog import Watchdog
 
@@ -30,7 +32,9 @@ __all__ = ["drive_sync", "hang_up"]
 _WATCHDOG = Watchdog(1.0)
 
 
-def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any) -> Generator[Arrival, None, None]:
+def drive_sync(
+    exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any, pace: Pace | None = None
+) -> Generator[Arrival, None, None]:
     """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
     Args:
@@ -38,13 +42,16 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
         client: Sends the requests after the first.
         model_id: For error messages.
         opened: The response to the first request.
+        pace: How often it is read; None: whenever something arrives.
 
     Raises:
         ModelError: The answer is incomplete and could not be completed.
     """
     import httpx2  # with the official client, when it is first needed
 
-    data, batch = None, None
+    data: bytes | None = None
+    batch: Arrival | None = None
+    pacer = None if pace is None else pace.begin(time.monotonic(), math.inf if opened is None else _patience(opened))
     try:
         step: Attempt | None = exchange.first()
         while step is not None:
@@ -68,13 +75,21 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                     reading.opened(response.headers)
                     body = iter(response.stream if is_plain(response) else response.iter_bytes())
                     patience, heard, events = _patience(response), time.monotonic(), 0
+                    peek = None if pace is None else peek_of(response.stream)
                     while not (reading.done or exchange.closed):
                         data = next(body, None)
                         if data is None:
                             break
                         batch = reading.feed(data)
                         if batch.chunks:
-                            yield batch
+                            if pacer is None:
+                                yield batch
+                            else:
+                                paced = bool(exchange.answer.tokens.count) and not (reading.complete or reading.failure)
+                                more = None if peek is None else peek()
+                                batch = pacer.pass_on(batch, time.monotonic(), more, paced=paced)
+                                if batch is not None:
+                                    yield batch
                             heard = time.monotonic()
                         elif reading.events > events:
                             events, heard = reading.events, time.monotonic()
@@ -83,6 +98,9 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                             raise timed_out("idle", model_id=model_id, seconds=patience)
                         if reading.failure is not None:
                             raise reading.failure
+                        if pacer is not None and peek is not None:
+                            # What arrives meanwhile is left with the operating system.
+                            time.sleep(max(0.0, pacer.until - time.monotonic()))
                     if reading.done:
                         _drain(response, body)
                 finally:
@@ -91,6 +109,8 @@ def drive_sync(exchange: Exchange, client: openai.OpenAI, model_id: str, opened:
                         response.close()
             except Exception as exc:
                 error = _edge(exchange, client, model_id).translate(exc)
+            if pacer is not None and (batch := pacer.rest()) is not None and not exchange.closed:
+                yield batch
             step = exchange.ended(error)
         if exchange.tail.chunks:
             yield exchange.tail

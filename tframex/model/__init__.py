@@ -4,6 +4,7 @@ from tframex.completion import Choice, Completion, Delta, Timings, ToolCall, Usa
 from tframex.exchange import ModelEntry
 from tframex.model._call_record import CallRecord, record_calls, total_usage
 from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
+from tframex.model._unwatched import unwatched
 from tframex.model.base import BaseModel
 from tframex.model.counter import EndpointCounter
 from tframex.model.vllm import VLLMModel
@@ -25,4 +26,5 @@ __all__ = [
     "record_calls",
     "stream_from",
     "total_usage",
+    "unwatched",
 ]

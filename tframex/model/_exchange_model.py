@@ -10,7 +10,7 @@ from tframex._types import Messages
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished
-from tframex.exchange import ChatRequest, Exchange, Lookup, RetryBudget, at_call
+from tframex.exchange import GATHER, ChatRequest, Exchange, Lookup, RetryBudget, at_call
 from tframex.model._call_record import is_recording, note_call
 from tframex.model._connection import Connector
 from tframex.model._identity import shaping
@@ -57,7 +57,7 @@ class ExchangeModel(BaseModel):
         if options.get("n") not in (None, 1):
             raise ConfigurationError(f"call_stream returns one text; for n={options['n']} use stream or call")
         call = self._call(messages, options, restartable=False)
-        async with Closing(call.batches(await self._connector.get())) as batches:
+        async with Closing(call.pieces(await self._connector.get())) as batches:
             async for deltas in batches:
                 for delta in deltas:
                     if isinstance(delta, str):
@@ -83,7 +83,7 @@ class ExchangeModel(BaseModel):
             ConfigurationError: The messages or an option are wrong; nothing was sent.
             ModelError: The answer could not be received, or not completely; `partial` has the text so far.
         """
-        call = self._call(messages, options, restartable=restart)
+        call = self._call(messages, options, restartable=restart, shown=not restart)
         yield CallStarted(model_id=self.model_id)
         async with Closing(call.events(await self._connector.get())) as batches:
             async for events in batches:
@@ -106,7 +106,7 @@ class ExchangeModel(BaseModel):
             ModelError: The answer could not be received, or not completely; `partial` has the text so far.
         """
         call = self._call(messages, options, restartable=False)
-        async with Closing(call.batches(await self._connector.get())) as batches:
+        async with Closing(call.pieces(await self._connector.get())) as batches:
             async for deltas in batches:
                 for delta in deltas:
                     yield Delta(delta) if isinstance(delta, str) else delta
@@ -129,7 +129,7 @@ class ExchangeModel(BaseModel):
             ConfigurationError: The messages or an option are wrong; nothing was sent.
             ModelError: The answer could not be received, or not completely; `partial` has the text so far.
         """
-        call = self._call(messages, options, restartable=True)
+        call = self._call(messages, options, restartable=True, shown=False)
         async with Closing(call.batches(await self._connector.get())) as batches:
             async for _ in batches:
                 pass
@@ -170,7 +170,7 @@ class ExchangeModel(BaseModel):
         call = self._call(messages, options, restartable=False)
         call.begin_with(partial, tokens)
         yield Delta(partial)
-        async with Closing(call.batches(await self._connector.get())) as batches:
+        async with Closing(call.pieces(await self._connector.get())) as batches:
             async for deltas in batches:
                 for delta in deltas:
                     yield Delta(delta) if isinstance(delta, str) else delta
@@ -231,7 +231,7 @@ class ExchangeModel(BaseModel):
         }
         return shaping({**own, **options})
 
-    def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool) -> ModelCall:
+    def _call(self, messages: Messages, options: dict[str, Any], *, restartable: bool, shown: bool = True) -> ModelCall:
         check_messages(messages)
         options = dict(options)
         settings = self._settings.override(options)
@@ -256,4 +256,5 @@ class ExchangeModel(BaseModel):
         )
         # One of several answers that loops must not end the others.
         repeats = settings.max_repeats if options.get("n") in (None, 1) else None
-        return ModelCall(exchange, settings.clocks, self.model_id, self.limit, repeats)
+        pace = settings.pace if shown else GATHER
+        return ModelCall(exchange, settings.clocks, self.model_id, self.limit, repeats, pace)

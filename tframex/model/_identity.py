@@ -14,6 +14,7 @@ _NOT_SHAPING = frozenset(
         "extra_headers",
         "first_token_timeout",
         "idle_timeout",
+        "interval",
         "max_concurrency",
         "max_retries",
         "metadata",

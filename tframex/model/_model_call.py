@@ -10,8 +10,9 @@ import anyio
 
 from tframex.completion import Completion, Delta, Timings, Usage
 from tframex.events import Event, TextPiece, pieces_of
-from tframex.exchange import ChunkUsage, Clocks, Exchange, drive, timed_out
+from tframex.exchange import ChunkUsage, Clocks, Exchange, Pace, drive, timed_out
 from tframex.model._connection import Connection
+from tframex.model._joined import joined
 from tframex.model._reports import Reports
 from tframex.tasks import Closing, Limit, Place
 from tframex.text import RepetitionGuard
@@ -28,6 +29,7 @@ class ModelCall:
         model_id: For the completion.
         limit: The limit on calls in flight, where it waits for its place.
         max_repeats: How many copies of a passage in a row end the answer, or None.
+        pace: How often the answer is read; None: whenever something arrives.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class ModelCall:
         model_id: str,
         limit: Limit,
         max_repeats: int | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._exchange = exchange
         self._clocks = clocks
         self._model_id = model_id
         self._limit = limit
         self._max_repeats = max_repeats
+        self._pace = pace
         self._started = time.perf_counter()
         self._first: float | None = None
         self._repeated = False
@@ -63,13 +67,26 @@ class ModelCall:
         async with Closing(self.batches(connection)) as batches:
             async for deltas in batches:
                 events: list[Event] = [*reports.take()]
-                for delta in deltas:
-                    if isinstance(delta, str):
-                        events.append(TextPiece(delta, step))
-                    else:
+                if self._pace is not None:
+                    for delta in joined(deltas):
                         events += pieces_of(delta, step)
+                else:
+                    for piece in deltas:
+                        if isinstance(piece, str):
+                            events.append(TextPiece(piece, step))
+                        else:
+                            events += pieces_of(piece, step)
                 if events:
                     yield events
+
+    def pieces(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
+        """As `batches`; at a pace, each run of text is one piece."""
+        return self.batches(connection) if self._pace is None else self._joined(connection)
+
+    async def _joined(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
+        async with Closing(self.batches(connection)) as batches:
+            async for deltas in batches:
+                yield list(joined(deltas))
 
     async def batches(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
         """The pieces of the answer, as many as each network read returned; plain text of the only choice as a string.
@@ -84,7 +101,7 @@ class ModelCall:
         except TimeoutError as exc:
             raise timed_out("total", model_id=self._model_id, seconds=self._clocks.total) from exc
         try:
-            async with Closing(drive(exchange, connection.endpoint, clocks)) as batches:
+            async with Closing(drive(exchange, connection.endpoint, clocks, pace=self._pace)) as batches:
                 async for batch in batches:
                     if not batch.chunks:
                         if restarts != exchange.restarts:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
 
-from tframex._checks import check_count
+from tframex._checks import check_count, check_interval
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ConfigurationError
-from tframex.exchange import Clocks
+from tframex.exchange import GATHER, Clocks, Pace
 
 __all__ = ["Settings", "body_of"]
 
@@ -26,6 +26,7 @@ class Settings:
     resume: ResumeMode = "auto"
     reasoning: ReasoningMode = "inline"
     max_repeats: int | None = None
+    interval: float | None = 0.0
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout"):
@@ -37,6 +38,8 @@ class Settings:
         check_count("max_retries", self.max_retries, least=0)
         if self.max_repeats is not None:
             check_count("max_repeats", self.max_repeats, least=2)
+        if self.interval is not None:
+            check_interval(self.interval)
         for name, kind in (("resume", ResumeMode), ("reasoning", ReasoningMode)):
             if getattr(self, name) not in get_args(kind):
                 allowed = ", ".join(map(repr, get_args(kind)))
@@ -46,6 +49,11 @@ class Settings:
         """These settings, with those among `options` in their place; they are removed from `options`."""
         own = {field.name: options.pop(field.name) for field in fields(self) if field.name in options}
         return replace(self, **own) if own else self
+
+    @property
+    def pace(self) -> Pace | None:
+        """How often a stream is read."""
+        return GATHER if self.interval is None else Pace(self.interval) if self.interval else None
 
     @property
     def clocks(self) -> Clocks:

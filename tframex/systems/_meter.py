@@ -55,9 +55,9 @@ class ProgressMeter:
         self.peak = max(self.peak, self.running)
         return self.seconds
 
-    def piece(self) -> None:
-        """Note a piece of an answer."""
-        self._pieces += 1
+    def piece(self, tokens: int = 1) -> None:
+        """Note a piece of an answer, and how many tokens it is."""
+        self._pieces += tokens
         # Looking at the clock costs as much as a third of a token.
         if self._reports is not None and time.perf_counter() - self._reported >= _APART:
             self._report("answers", "", passing=True)

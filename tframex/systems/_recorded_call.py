@@ -48,9 +48,11 @@ class RecordedCall:
         partial: What an earlier run, or an earlier attempt of this one, has received of the answer.
         restart: An answer that breaks off and cannot be continued may start over: its text is not shown to the caller
             before it is complete.
+        shown: The text is shown while it arrives: it is read at every token.
         fitted: The options are known to fit the window; else that is looked after first.
         recorder: Where the answer is written down.
         pieces: The pieces of the text that have arrived.
+        count: How many tokens they are.
         started: Seconds after the beginning of the run when its turn came, or None.
     """
 
@@ -61,9 +63,11 @@ class RecordedCall:
     options: dict[str, Any]
     partial: PartialAnswer | None = None
     restart: bool = True
+    shown: bool = False
     fitted: bool = False
     recorder: Recorder = field(default_factory=Recorder)
     pieces: list[str] = field(default_factory=list)
+    count: int = 0
     started: float | None = None
 
     @property
@@ -76,7 +80,12 @@ class RecordedCall:
         """How many events of the stream that took."""
         partial = self.partial
         continued = partial is not None and self.pieces[:1] == [partial.text]
-        return len(self.pieces) + (partial.tokens - 1 if partial is not None and continued else 0)
+        return self.count + (partial.tokens - 1 if partial is not None and continued else 0)
+
+    def forget(self) -> None:
+        """Drop what has arrived."""
+        self.pieces.clear()
+        self.count = 0
 
     def received(self) -> PartialAnswer:
         """What has arrived, to be continued."""

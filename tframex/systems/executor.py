@@ -21,7 +21,7 @@ from tframex.events import (
     in_step,
     pieces_of,
 )
-from tframex.model import BaseModel, can_continue, stream_from
+from tframex.model import BaseModel, can_continue, stream_from, unwatched
 from tframex.systems._meter import ProgressMeter
 from tframex.systems._patience import Patience
 from tframex.systems._recorded_call import RecordedCall
@@ -130,15 +130,17 @@ class Executor:
                                     if not fresh:
                                         fresh = True
                                         earlier = call.text
-                                        call.pieces.clear()
+                                        call.forget()
                                         if event.text == earlier:
                                             call.pieces.append(earlier)
+                                            call.count = 1
                                             continue
                                         recorder.clear()
                                         if failure is not None and earlier:
                                             yield CallRetried(call.step, failure, 0.0, len(earlier))
                                     call.pieces.append(event.text)
-                                    self.meter.piece()
+                                    call.count += event.tokens
+                                    self.meter.piece(event.tokens)
                                     if recorder.add(event.text):
                                         await recorder.save(call)
                                 yield event
@@ -154,7 +156,7 @@ class Executor:
                                     yield event
                             else:
                                 if isinstance(event, CallRetried) and event.dropped:
-                                    call.pieces.clear()
+                                    call.forget()
                                     recorder.clear()
                                 elif not isinstance(event, (CallRetried, CallResumed)):
                                     patience.heard()
@@ -199,13 +201,14 @@ class Executor:
 async def _attempt(call: RecordedCall) -> AsyncGenerator[Event, None]:
     """One call of the model, as events of the call's step."""
     model, step = call.model, call.step
+    options = call.options if call.shown else unwatched(model, call.options)
     if call.partial is None:
-        async with Closing(model.events(call.messages, restart=call.restart, **call.options)) as events:
+        async with Closing(model.events(call.messages, restart=call.restart, **options)) as events:
             async for event in events:
                 yield event if isinstance(event, RunFinished) else in_step(event, step, call.kind)
         return
     yield CallStarted(step, call.kind, model.model_id)
-    async with Closing(stream_from(model, call.messages, call.options, call.partial)) as pieces:
+    async with Closing(stream_from(model, call.messages, options, call.partial)) as pieces:
         async for piece in pieces:
             if isinstance(piece, Completion):
                 yield RunFinished(piece)

@@ -92,6 +92,7 @@ class Sampler:
             options,
             partial,
             restart=path is None,
+            shown=emit is not None,
             recorder=(recorder or Recorder()) if path is None else FileRecorder(path),
         )
         completion: Completion | None = None

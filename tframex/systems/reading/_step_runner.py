@@ -189,6 +189,7 @@ class StepRunner:
                 {**request.options, request.limit: most},
                 None if row is None else PartialAnswer(row.text, row.tokens),
                 restart=not (request.streamed and self._shown),
+                shown=request.streamed and self._shown,
                 fitted=True,
                 recorder=recorder,
             )

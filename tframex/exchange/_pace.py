@@ -1,0 +1,108 @@
+"""How often a stream is read: at every token, at a pace that people see, or when it costs least.
+
+Each wake-up for a token costs about eight times what the token itself costs: the event loop, a `recv`, a pass of the HTTP
+parser. Bytes that are left with the operating system for a moment come out together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from tframex.exchange._reader import Arrival
+
+__all__ = ["GATHER", "Pace", "Pacer"]
+
+# Of the moments at which reading resumes in a second: streams that wait for the same one share a turn of the event loop.
+_MOMENTS = 64
+# Of an idle limit: a silence is noticed so much later at most.
+_IDLE = 0.05
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When a stream is read.
+
+    Args:
+        interval: Seconds between two reads.
+        share: Of the time that an answer has taken, the part that a read may wait: its end is not later by more than that.
+        most: The longest such wait in seconds.
+    """
+
+    interval: float = 0.0
+    share: float = 0.0
+    most: float = 0.25
+
+    def begin(self, now: float, idle: float) -> Pacer:
+        """The reads of one answer.
+
+        Args:
+            now: When its first request is sent.
+            idle: The limit of its silence in seconds.
+        """
+        return Pacer(self, now, idle)
+
+
+GATHER = Pace(share=0.05)
+"""For text that is not shown before it is complete."""
+
+
+class Pacer:
+    """Says after each read what of it is handed out, and when the next may be.
+
+    Args:
+        pace: The pace.
+        now: When the first request is sent.
+        idle: The limit of the answer's silence in seconds.
+    """
+
+    def __init__(self, pace: Pace, now: float, idle: float) -> None:
+        self.interval = min(pace.interval, idle / 2)
+        self.until = 0.0
+        """When to read again; 0: whenever something arrives."""
+        self._due = -math.inf
+        self._held: Arrival | None = None
+        self._share = pace.share
+        self._most = min(pace.most, idle * _IDLE)
+        self._began = now
+        self._first = math.inf
+        self._events = 0
+
+    def pass_on(self, batch: Arrival, now: float, more: bool | None, *, paced: bool) -> Arrival | None:
+        """What is handed out after a read; None: it waits for what follows.
+
+        Args:
+            batch: What the read returned.
+            now: When.
+            more: Whether more has arrived already; None if that is unknown.
+            paced: The answer has begun, and this is not its end: those wait for nothing.
+        """
+        self.until = 0.0
+        if paced:
+            if self.interval and (now < self._due if more is None else more and self._due > 0):
+                self._held = batch if self._held is None else self._held.followed_by(batch)
+                return None
+            self.until = self._after(now, len(batch.data))
+        held = self.rest()
+        return batch if held is None else held.followed_by(batch)
+
+    def rest(self) -> Arrival | None:
+        """What has waited."""
+        held, self._held = self._held, None
+        return held
+
+    def _after(self, now: float, events: int) -> float:
+        if self.interval:
+            moments = max(_MOMENTS, 8 / self.interval)
+            self._due = math.ceil((now + self.interval) * moments) / moments
+            return self._due
+        if self._first == math.inf:
+            self._first = now
+        else:
+            self._events += events
+        wait = min(self._most, self._share * (now - self._began))
+        # A wait in which less than two events arrive is a waste.
+        if wait * self._events <= 2 * (now - self._first):
+            return 0.0
+        moment = math.floor((now + wait) * _MOMENTS) / _MOMENTS
+        return moment if moment > now + wait / 2 else now + wait
