@@ -15,7 +15,7 @@ import pytest
 import tenacity
 
 from tframex import sync
-from tframex.exchange._exchange import Exchange
+from tframex.exchange import EventExchange, Exchange
 from tframex.local import LocalServer
 from tframex.model import EndpointCounter
 from tframex.systems import _patience
@@ -123,9 +123,10 @@ def colour(request: pytest.FixtureRequest) -> Colour:
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other without a pause; how long pauses are is tested where they are made."""
-    defaults = Exchange.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "wait", tenacity.wait_none())
+    for kind in (Exchange, EventExchange):
+        defaults = kind.__init__.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, "wait", tenacity.wait_none())
     monkeypatch.setattr(_patience, "DEFAULT_WAIT", tenacity.wait_none())
 
 

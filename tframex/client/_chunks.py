@@ -13,7 +13,7 @@ from tframex.client._merged import merged
 from tframex.client._template import TextTemplate
 from tframex.exchange import Arrival, Chunk, ChunkDelta, Exchange
 
-__all__ = ["ChunkMaker"]
+__all__ = ["ChunkMaker", "write_total"]
 
 
 # The official client defers building validators until they are first used.
@@ -94,13 +94,18 @@ class ChunkMaker:
                     delta.pop(name, None)
                 else:
                     delta[name] = text
-        if joined.usage is not None and (total := self._exchange.usage()[0]) is not None:
-            body["usage"].update(
-                prompt_tokens=total.prompt_tokens,
-                completion_tokens=total.completion_tokens,
-                total_tokens=total.prompt_tokens + total.completion_tokens,
-            )
+        write_total(body, joined, self._exchange)
         return json.dumps(body).encode()
+
+
+def write_total(body: dict[str, Any], joined: Chunk, exchange: Exchange) -> None:
+    """Replace the usage in the JSON of a joined chunk, where there is one, by that of all requests together."""
+    if joined.usage is not None and (total := exchange.usage()[0]) is not None:
+        body["usage"].update(
+            prompt_tokens=total.prompt_tokens,
+            completion_tokens=total.completion_tokens,
+            total_tokens=total.prompt_tokens + total.completion_tokens,
+        )
 
 
 def _texts(delta: dict[str, Any], joined: ChunkDelta | None) -> dict[str, str | None]:

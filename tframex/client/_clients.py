@@ -12,9 +12,11 @@ from openai import DEFAULT_MAX_RETRIES, not_given
 
 from tframex._checks import check_interval
 from tframex._types import ResumeMode
+from tframex.client._errors import clean
 from tframex.client._http_client import HTTPClient
 from tframex.client._shared import NOTHING, Shared, checked, given
-from tframex.client._streams import AsyncChatStream, ChatStream, clean
+from tframex.client._streams import stream_class
+from tframex.client._token_ids import asking_for_ids, refused_ids
 from tframex.exchange import hide_arguments
 from tframex.exchange.transport import LoopTransport, build_request
 
@@ -88,14 +90,22 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         return build_request(self, super()._build_request, options, retries_taken)
 
     async def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
-        """Send a request; a streamed chat completion gets a stream of ours."""
-        if stream and options.url == "/chat/completions":
-            stream_cls = AsyncChatStream
+        """Send a request; a stream of answers is one of ours."""
+        asking = None
         try:
+            if stream:
+                stream_cls = stream_class(options, stream_cls, asynchronous=True)
+                asking = asking_for_ids(self, cast_to, options)
+            if asking is not None:
+                try:
+                    return await super().request(cast_to, asking, stream=stream, stream_cls=stream_cls)
+                except openai.APIStatusError as exc:
+                    if not refused_ids(self, asking, exc):
+                        raise
             return await super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
         except Exception as exc:
             clean(self, options, exc)
-            del options  # Reports with local variables would show its headers.
+            del options, asking  # Reports with local variables would show its headers.
             raise
 
     @hide_arguments
@@ -183,14 +193,22 @@ class OpenAI(openai.OpenAI):
         return build_request(self, super()._build_request, options, retries_taken)
 
     def request(self, cast_to: Any, options: Any, *, stream: bool = False, stream_cls: Any = None) -> Any:
-        """Send a request; a streamed chat completion gets a stream of ours."""
-        if stream and options.url == "/chat/completions":
-            stream_cls = ChatStream
+        """Send a request; a stream of answers is one of ours."""
+        asking = None
         try:
+            if stream:
+                stream_cls = stream_class(options, stream_cls, asynchronous=False)
+                asking = asking_for_ids(self, cast_to, options)
+            if asking is not None:
+                try:
+                    return super().request(cast_to, asking, stream=stream, stream_cls=stream_cls)
+                except openai.APIStatusError as exc:
+                    if not refused_ids(self, asking, exc):
+                        raise
             return super().request(cast_to, options, stream=stream, stream_cls=stream_cls)
         except Exception as exc:
             clean(self, options, exc)
-            del options  # Reports with local variables would show its headers.
+            del options, asking  # Reports with local variables would show its headers.
             raise
 
     @hide_arguments

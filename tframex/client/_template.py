@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 from pydantic import BaseModel
 
-__all__ = ["TextTemplate"]
+from tframex.client._slots import new_object, set_extra, set_fields, set_names, set_private
 
-# The four slots in which pydantic keeps the state of a model, written to as unpickling does.
-_SLOTS: Mapping[str, Any] = vars(BaseModel)
-_new: Any = object.__new__
-_set_fields = _SLOTS["__dict__"].__set__
-_set_names = _SLOTS["__pydantic_fields_set__"].__set__
-_set_extra = _SLOTS["__pydantic_extra__"].__set__
-_set_private = _SLOTS["__pydantic_private__"].__set__
+__all__ = ["TextTemplate"]
 
 
 class TextTemplate:
@@ -80,9 +73,9 @@ def _copy(kind: type[BaseModel], parts: _Parts, name: str, value: object) -> Any
     fields, names, extra = parts
     fields = fields.copy()
     fields[name] = value
-    model = _new(kind)
-    _set_fields(model, fields)
-    _set_names(model, names.copy())
-    _set_extra(model, extra.copy())
-    _set_private(model, None)
+    model = new_object(kind)
+    set_fields(model, fields)
+    set_names(model, names.copy())
+    set_extra(model, extra.copy())
+    set_private(model, None)
     return model

@@ -6,8 +6,11 @@ from tframex.exchange._body import is_plain
 from tframex.exchange._clock import ReadClock, read_clock
 from tframex.exchange._collector import Collector
 from tframex.exchange._driver import Clocks, drive
+from tframex.exchange._driving import Answering
 from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._endpoint import Endpoint
+from tframex.exchange._event_exchange import EventExchange, EventRequest
+from tframex.exchange._event_reader import EventArrival, EventReader
 from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import interrupted, started_over, stream_cut, timed_out, unreadable
 from tframex.exchange._ladder import Standing, next_rung
@@ -34,6 +37,7 @@ from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import EventTooLargeError, SSEDecoder
 from tframex.exchange._statuses import error_from_body, status_error
 from tframex.exchange._sync_driver import drive_sync, hang_up
+from tframex.exchange._text_request import TextRequest
 from tframex.exchange._watchdog import Watchdog
 from tframex.exchange._wire import (
     Chunk,
@@ -48,6 +52,7 @@ from tframex.exchange._wire import (
 __all__ = [
     "DEFAULT_WAIT",
     "GATHER",
+    "Answering",
     "Arrival",
     "Attempt",
     "ChatRequest",
@@ -59,6 +64,10 @@ __all__ = [
     "Collector",
     "Endpoint",
     "ErrorEdge",
+    "EventArrival",
+    "EventExchange",
+    "EventReader",
+    "EventRequest",
     "EventTooLargeError",
     "Exchange",
     "Lookup",
@@ -74,6 +83,7 @@ __all__ = [
     "Splice",
     "Standing",
     "StartedOverError",
+    "TextRequest",
     "Watchdog",
     "asks_to_wait",
     "at_call",

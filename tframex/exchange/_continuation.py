@@ -5,6 +5,7 @@ from __future__ import annotations
 from tframex.errors import ModelError, ModelStatusError, ModelTimeoutError, ResponseFormatError
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._collector import Collector
+from tframex.exchange._event_trail import EventTrail
 from tframex.exchange._failures import interrupted
 from tframex.exchange._ladder import Standing
 from tframex.exchange._request import ChatRequest
@@ -45,7 +46,7 @@ def standing_of(
         exact=tokens.exact and answer.phase == "content" and request.allows_token_ids,
         known=served.server is not UNKNOWN or served.probed,
         token_ids=served.token_ids,
-        continues=bool(served.continues),
+        continues=bool(served.continues) and request.allows_text,
         given_up=frozenset(given_up),
         resume=resume,
         restart=restart,
@@ -83,7 +84,7 @@ def is_refused(kind: str, error: ModelError) -> bool:
 def unlearn(served: ServedModel, kind: str, error: ModelError) -> None:
     """Correct what is known of the endpoint after a refusal that applies to all answers."""
     if kind == "tokens" and isinstance(error, ModelStatusError) and error.status_code in (404, 405):
-        served.token_ids = False
+        served.refuses_ids()
     if kind == "continue" and isinstance(error.__cause__, StartedOverError):
         served.continues = False
 
@@ -100,7 +101,7 @@ def refuses_token_ids(sent: ChatRequest, asked: ChatRequest, error: ModelError) 
     )
 
 
-def final(error: ModelError, answer: Collector, model_id: str) -> ModelError:
+def final(error: ModelError, answer: Collector | EventTrail, model_id: str) -> ModelError:
     """The error to raise when `error` leads to no further request."""
     if isinstance(error, (ModelTimeoutError, ResponseFormatError)) or not answer.anything:
         return error

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tframex.errors import ConfigurationError, ModelError, TFrameXError
-from tframex.exchange._attempt import Attempt
 from tframex.exchange._body import Body
 from tframex.exchange._clock import read_clock
+from tframex.exchange._driving import Answering, Request, Step
 from tframex.exchange._endpoint import Endpoint
-from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import timed_out
 from tframex.exchange._pace import Pace
 from tframex.exchange._reader import Arrival
-from tframex.exchange._request import ChatRequest
 from tframex.exchange._sendable import unsendable
 
 if TYPE_CHECKING:
@@ -41,7 +39,7 @@ class Clocks:
 
 
 async def drive(
-    exchange: Exchange, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None, pace: Pace | None = None
+    exchange: Answering, endpoint: Endpoint, clocks: Clocks, *, opened: Any = None, pace: Pace | None = None
 ) -> AsyncGenerator[Arrival, None]:
     """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
@@ -62,7 +60,7 @@ async def drive(
     data: bytes = b""
     batch: Arrival | None = None
     try:
-        step: Attempt | None = exchange.first()
+        step: Step | None = exchange.first()
         while step is not None:
             if exchange.further and step.kind != "probe":
                 yield Arrival()
@@ -98,7 +96,7 @@ async def drive(
                             if pacer is None:
                                 yield batch
                             else:
-                                paced = bool(exchange.answer.tokens.count) and not (reading.complete or reading.failure)
+                                paced = reading.begun and not (reading.complete or reading.failure)
                                 batch = pacer.pass_on(batch, clock.now(), body.more(), paced=paced)
                                 if pacer.until < end:
                                     body.hold(pacer.until, sleep=pacer.interval > 0)
@@ -136,22 +134,23 @@ async def drive(
         clock.close()
 
 
-async def _send(client: openai.AsyncOpenAI, request: ChatRequest) -> Any:
+async def _send(client: openai.AsyncOpenAI, request: Request) -> Any:
     """Send a request and return the response, an httpx2 or httpx one, with its body unread."""
     import httpx2  # with the official client, when it is first needed
 
     keywords = request.keywords()
     try:
-        return await client.post(cast_to=httpx2.Response, **keywords)
+        send = client.post if "body" in keywords else client.get
+        return await send(cast_to=httpx2.Response, **keywords)
     except Exception as exc:
-        if (wrong := unsendable(exc, keywords["body"])) is not None:
+        if (wrong := unsendable(exc, keywords.get("body"))) is not None:
             raise wrong from exc
         raise
     finally:
         del keywords
 
 
-def _timeout(exchange: Exchange, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:
+def _timeout(exchange: Answering, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:
     if over:
         return timed_out("total", model_id=model_id, seconds=clocks.total)
     if exchange.reader.events:

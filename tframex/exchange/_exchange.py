@@ -31,11 +31,12 @@ from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._observer import Observer
 from tframex.exchange._patience import Patience
-from tframex.exchange._reader import Arrival, ResponseReader, ending
+from tframex.exchange._reader import Arrival, ending
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget, is_overload
 from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice
+from tframex.exchange._text_reader import reader_for
 from tframex.exchange._wire import ChunkUsage
 from tframex.tasks import Limit
 
@@ -105,7 +106,6 @@ class Exchange:
         self._limit = limit
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
-        self._choices = request.options.get("n") or 1
         self._attempt = Attempt("fresh", request)
         self._begin(self._attempt)
 
@@ -173,7 +173,7 @@ class Exchange:
             # The user needs to see the break, not how the attempt to continue was answered.
             return self._next(self._break or error, 0.0)
         if kind == "fresh" and refuses_token_ids(self._attempt.request, self.request, error):
-            self._served.token_ids = False
+            self._served.refuses_ids()
             return self._send(Attempt("fresh", self.request), error)
         self._break = error
         standing = self._standing()
@@ -204,12 +204,12 @@ class Exchange:
         self.answer.begin()
         if attempt.kind == "continue":
             self.answer.tokens.lose()
-        self.reader = ResponseReader(
-            self.answer, self._ledger, self._served, self._model_id, self._choices, self.observer
+        self.reader = reader_for(attempt.request)(
+            self.answer, self._ledger, self._served, self._model_id, self.request.choices, self.observer
         )
 
     def _evidence(self) -> Evidence:
-        return Evidence(self.reader, self.answer, self._ledger, self._served, self._choices)
+        return Evidence(self.reader, self.answer, self._ledger, self._served, self.request.choices)
 
     def _next(self, error: ModelError, delay: float) -> Attempt | None:
         rung = next_rung(self._standing())

@@ -61,8 +61,10 @@ def interrupted(error: ModelError, *, model_id: str, partial: str) -> StreamInte
     return result
 
 
-def unreadable(head: bytes, *, model_id: str, partial: str = "", why: str = "") -> ModelError:
-    """The error for a body that is not a Chat Completions stream, showing how it begins."""
+def unreadable(
+    head: bytes, *, model_id: str, partial: str = "", why: str = "", what: str = "Chat Completions"
+) -> ModelError:
+    """The error for a body that is not a stream of the API it was asked of (`what`), showing how it begins."""
     try:
         body = json.loads(head)
     except ValueError:
@@ -71,7 +73,7 @@ def unreadable(head: bytes, *, model_id: str, partial: str = "", why: str = "") 
         return error_from_body(body["error"], model_id=model_id)
     reason = f" ({why})" if why else ""
     return ResponseFormatError(
-        f"the endpoint answered with something that is not a Chat Completions stream{reason}. It begins with "
+        f"the endpoint answered with something that is not a {what} stream{reason}. It begins with "
         f"{head[:200]!r}. Check API_URL: it must be the base of an OpenAI-compatible API, with no login page or proxy "
         "in front of it.",
         model_id=model_id,

@@ -68,6 +68,10 @@ class ResponseReader:
         observer: Notified of the first event.
     """
 
+    decode = staticmethod(decode_chunk)
+    decode_leniently = staticmethod(decode_leniently)
+    decode_texts = staticmethod(decode_texts)
+
     def __init__(
         self,
         collector: Collector,
@@ -98,6 +102,11 @@ class ResponseReader:
         self._model_id = model_id
         self._choices = choices
         self.observer = observer
+
+    @property
+    def begun(self) -> bool:
+        """Whether some of the answer has arrived, in this response or before."""
+        return self._collector.tokens.count > 0
 
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
@@ -147,7 +156,7 @@ class ResponseReader:
     def _take_texts(self, items: list[bytes], batch: Arrival) -> list[str] | None:
         """Take in events that are nothing but text, all together; None if one of them is something else."""
         try:
-            chunks = decode_texts(b"\n".join(items))
+            chunks = self.decode_texts(b"\n".join(items))
         except msgspec.MsgspecError:
             return None
         texts: list[str] = []
@@ -185,10 +194,10 @@ class ResponseReader:
             self.done = True
             return False
         try:
-            chunk = decode_chunk(item)
+            chunk = self.decode(item)
         except msgspec.ValidationError:
             # JSON of another shape. It can be read, but joining two halves of it would be a risk.
-            chunk = decode_leniently(item)
+            chunk = self.decode_leniently(item)
             self._collector.unspliceable = True
         if chunk.error:  # some gateways send an empty one with every event
             if self.complete:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from tframex.errors import ConfigurationError
 from tframex.exchange._at_call import copy_of
 from tframex.exchange._sendable import check_transport, not_json
 
-__all__ = ["ChatRequest"]
+__all__ = ["ChatRequest", "sending_options"]
 
 # A grammar starts over with every request, so the continuation of half a JSON document would be a second document.
 _NOT_SPLICEABLE = frozenset(
@@ -66,7 +66,7 @@ class ChatRequest:
     messages: Messages
     options: Mapping[str, Any]
     transport: Mapping[str, Any] = field(default_factory=dict)
-    prompt: tuple[int, ...] | None = None
+    prompt: str | Sequence[Any] | None = None
 
     @classmethod
     def build(cls, model: str, messages: Messages, options: Mapping[str, Any]) -> ChatRequest:
@@ -103,18 +103,22 @@ class ChatRequest:
         Its retries are replaced by those of the exchange.
         """
         asked = {"messages": self.messages} if self.prompt is None else {"prompt": self.prompt}
-        from openai import omit
-
-        options = {_TRANSPORT[name]: value for name, value in self.transport.items()}
-        # A raw response that the user asked for comes from the official client; what is sent from here is read here.
-        kept = {name: value for name, value in (options.get("headers") or {}).items() if name.lower() != _RAW.lower()}
-        options["headers"] = {**kept, _RAW: omit}
         return {
             "path": "/chat/completions" if self.prompt is None else "/completions",
             "body": {**asked, "model": self.model, **self.options, "stream": True},
-            "options": {"max_retries": 0, "security": {"bearer_auth": True}, **options},
+            "options": sending_options(self.transport),
             "stream": True,
         }
+
+    @property
+    def choices(self) -> int:
+        """How many answers are asked for."""
+        return self.options.get("n") or 1
+
+    @property
+    def allows_text(self) -> bool:
+        """Whether a continuation can be asked for with the text so far."""
+        return True
 
     @property
     def spliceable(self) -> bool:
@@ -207,3 +211,13 @@ class ChatRequest:
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, str) or (isinstance(part, Mapping) and part.get("type") == "text")
+
+
+def sending_options(transport: Mapping[str, Any]) -> dict[str, Any]:
+    """The `options` of the official client's `post` and `get`, without retries of its own."""
+    from openai import omit
+
+    options = {_TRANSPORT[name]: value for name, value in transport.items()}
+    # A raw response that the user asked for comes from the official client; what is sent from here is read here.
+    kept = {name: value for name, value in (options.get("headers") or {}).items() if name.lower() != _RAW.lower()}
+    return {"max_retries": 0, "security": {"bearer_auth": True}, **options, "headers": {**kept, _RAW: omit}}

@@ -21,6 +21,7 @@ class ServedModel:
     Attributes:
         server: Which kind of server it is.
         token_ids: It sends token ids when asked, so that an answer can be continued token-exactly.
+        refused_ids: A request was refused because of its token ids: whoever it is may be behind a gateway.
         continues: It continues a partial assistant message. None: unknown.
         probed: The models list was asked who serves it.
         window: Tokens that prompt and answer may have together, or None.
@@ -30,6 +31,7 @@ class ServedModel:
 
     server: ServerKind = UNKNOWN
     token_ids: bool = False
+    refused_ids: bool = False
     continues: bool | None = None
     probed: bool = False
     window: int | None = None
@@ -48,14 +50,18 @@ class ServedModel:
         if server is not UNKNOWN:
             self._is(server)
             # A version whose chunks lack the field does not send ids yet.
-            self.token_ids = self.token_ids or (prompt_ids and server.token_ids)
+            self.token_ids = not self.refused_ids and (self.token_ids or (prompt_ids and server.token_ids))
 
     def learn_from_owner(self, owner: str) -> None:
         """Learn from `owned_by` of the models list."""
         if self.server is UNKNOWN:
             self._is(server_of_owner(owner))
             # A version that does not send ids yet ignores the option.
-            self.token_ids = self.server.token_ids
+            self.token_ids = self.server.token_ids and not self.refused_ids
+
+    def refuses_ids(self) -> None:
+        """Note that a request was refused because of its token ids."""
+        self.token_ids, self.refused_ids = False, True
 
     def forget(self) -> None:
         """Forget what the models list reported: the model has moved."""

@@ -60,6 +60,13 @@ class SSEDecoder:
                 return events
             self._lines(chunk[:end], events)
             chunk = chunk[end:]
+        if chunk.startswith(b"event: "):
+            # One event of the Responses API: its name, one line of data and an empty one.
+            start = chunk.find(b"\n") + 1
+            end = chunk.find(b"\n", start)
+            if chunk.startswith(b"data: ", start) and end + 2 == len(chunk) <= self._limit and chunk[-1] == 10:
+                events.append(chunk[start + 6 : end])
+                return events
         # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one; a slower
         # reader finds many, which are cut apart in one step.
         if chunk.startswith(b"data: ") and (end := chunk.rfind(b"\n\n") + 2) <= self._limit:
@@ -117,5 +124,5 @@ class SSEDecoder:
     def _overflow(self) -> None:
         raise EventTooLargeError(
             f"one event of the stream is larger than {self._limit} bytes; "
-            "the endpoint does not send a Chat Completions stream"
+            "the endpoint does not send a stream of answers"
         )

@@ -13,10 +13,9 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from tframex.errors import ModelError, TFrameXError
-from tframex.exchange._attempt import Attempt
 from tframex.exchange._body import is_plain
+from tframex.exchange._driving import Answering, Request, Step
 from tframex.exchange._edge import ErrorEdge
-from tframex.exchange._exchange import Exchange
 from tframex.exchange._failures import timed_out
 from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._pace import Pace
@@ -33,7 +32,7 @@ _WATCHDOG = Watchdog(1.0)
 
 
 def drive_sync(
-    exchange: Exchange, client: openai.OpenAI, model_id: str, opened: Any, pace: Pace | None = None
+    exchange: Answering, client: openai.OpenAI, model_id: str, opened: Any, pace: Pace | None = None
 ) -> Generator[Arrival, None, None]:
     """The chunks of one answer, as many as each network read returned, and one empty arrival before each further request.
 
@@ -47,13 +46,11 @@ def drive_sync(
     Raises:
         ModelError: The answer is incomplete and could not be completed.
     """
-    import httpx2  # with the official client, when it is first needed
-
     data: bytes | None = None
     batch: Arrival | None = None
     pacer = None if pace is None else pace.begin(time.monotonic(), math.inf if opened is None else _patience(opened))
     try:
-        step: Attempt | None = exchange.first()
+        step: Step | None = exchange.first()
         while step is not None:
             if exchange.further and step.kind != "probe":
                 yield Arrival()
@@ -67,8 +64,7 @@ def drive_sync(
             error: ModelError | None = None
             exchange.sending()
             try:
-                response = opened or client.post(cast_to=httpx2.Response, **step.request.keywords())
-                opened = None
+                response, opened = opened or _send(client, step.request), None
                 exchange.response = response
                 try:
                     reading = exchange.reader
@@ -85,7 +81,7 @@ def drive_sync(
                             if pacer is None:
                                 yield batch
                             else:
-                                paced = bool(exchange.answer.tokens.count) and not (reading.complete or reading.failure)
+                                paced = reading.begun and not (reading.complete or reading.failure)
                                 more = None if peek is None else peek()
                                 batch = pacer.pass_on(batch, time.monotonic(), more, paced=paced)
                                 if batch is not None:
@@ -125,7 +121,15 @@ def drive_sync(
         exchange.observer.ended(GeneratorExit() if exchange.closed else None)
 
 
-def _edge(exchange: Exchange, client: openai.OpenAI, model_id: str) -> ErrorEdge:
+def _send(client: openai.OpenAI, request: Request) -> Any:
+    import httpx2
+
+    keywords = request.keywords()
+    send = client.post if "body" in keywords else client.get
+    return send(cast_to=httpx2.Response, **keywords)
+
+
+def _edge(exchange: Answering, client: openai.OpenAI, model_id: str) -> ErrorEdge:
     return ErrorEdge.of(client, model_id).knowing(exchange.request.transport)
 
 

@@ -97,18 +97,35 @@ class Engine:
         return self._writer.chat(body, prompt, ids, words, thinking, self._limit(body, ids))
 
     def completion(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
-        """The events of a text completion that continues after token ids of an earlier chat."""
+        """The events of a text completion, also of one that continues an earlier chat or completion."""
         self._check(body)
-        if self.dialect != "vllm":
-            raise RequestError(404, "File Not Found", kind="not_found_error")
-        ids = self._fit(list(body["prompt"]), body)
-        text = self.vocabulary.text(ids)
+        asked = body["prompt"]
+        ids = self._fit(self.vocabulary.ids(asked) if isinstance(asked, str) else list(asked), body)
+        # The default of this API.
+        limit = self._limit({"max_tokens": 16, **body}, ids)
+        return self._writer.text(body, ids, self.tokenize(self._completed(body, self.vocabulary.text(ids))), limit)
+
+    def _completed(self, body: Mapping[str, Any], text: str) -> str:
+        """What follows a text."""
         for (prompt, seed), answer in self._prompts.items():
             if seed == body.get("seed") and text.startswith(prompt) and answer.raw.startswith(text[len(prompt) :]):
-                words = self.tokenize(answer.raw[len(text) - len(prompt) :])
-                return self._writer.text(body, ids, words, self._limit(body, ids))
-        words = self.tokenize(" (an unknown prompt)")
-        return self._writer.text(body, ids, words, self._limit(body, ids))
+                return answer.raw[len(text) - len(prompt) :]
+        if not isinstance(body["prompt"], str):
+            return " (an unknown prompt)"
+        answer = self._prompts[text, body.get("seed")] = self.answer(body)
+        return answer.raw
+
+    def response(self, body: Mapping[str, Any]) -> tuple[int, Iterator[tuple[str, str | None, list[int]]], bool]:
+        """How long a prompt of the Responses API is, what is generated for it, and whether that begins with a thought."""
+        self._check(body)
+        asked = body.get("input") or ""
+        messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+        if body.get("instructions"):
+            messages = [{"role": "system", "content": body["instructions"]}, *messages]
+        ids = self._fit(self.vocabulary.ids(self.render({"messages": messages})), body)
+        answer = self.answer(body)
+        limit = self._limit({"max_tokens": body.get("max_output_tokens")}, ids)
+        return len(ids), self._writer.tokens(self._words_of(answer), limit), bool(answer.reasoning)
 
     # -- words ---------------------------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ class EventWriter:
                 chunk.update(prompt_token_ids=prompt_ids if with_ids else None, prompt_text=None)
             yield _event(chunk), 0
         generated = 0
-        for word, finish, ids in self._tokens(words, limit):
+        for word, finish, ids in self.tokens(words, limit):
             if word in (OPEN, "</think>"):
                 # The parser swallows it; only its token id is left, and only if ids were asked for.
                 thinking = word == OPEN
@@ -99,11 +99,21 @@ class EventWriter:
     ) -> Iterator[tuple[bytes, int]]:
         """The events of a text completion, and how many tokens each of them took."""
         head = {"id": "cmpl-9b650ef01f2d241d", "object": "text_completion", "created": _CREATED, "model": self.model}
+        vllm = self.dialect == "vllm"
+        with_ids, choices = vllm and bool(body.get("return_token_ids")), range(body.get("n") or 1)
+        # It comes before the first text, in the same event.
+        echo = self.vocabulary.text(prompt_ids) if body.get("echo") else ""
         generated = 0
-        for word, finish, ids in self._tokens(words, limit):
-            choice = {"index": 0, "text": word, "logprobs": None, "finish_reason": finish, "stop_reason": None}
-            yield _event({**head, "choices": [{**choice, "token_ids": ids}]}), len(ids)
-            generated += len(ids)
+        for word, finish, ids in self.tokens(words, limit):
+            for index in choices:
+                choice = {"index": index, "text": echo + word, "logprobs": None, "finish_reason": finish}
+                if vllm:
+                    choice.update(stop_reason=None, prompt_token_ids=None, token_ids=ids if with_ids else None)
+                    if with_ids and not generated:
+                        choice["prompt_token_ids"] = prompt_ids
+                yield _event({**head, "choices": [choice]}), len(ids)
+            generated += len(ids) * len(choices)
+            echo = ""
         if (body.get("stream_options") or {}).get("include_usage"):
             usage = {
                 "prompt_tokens": len(prompt_ids),
@@ -113,7 +123,7 @@ class EventWriter:
             yield _event({**head, "choices": [], "usage": usage}), 0
         yield b"data: [DONE]\n\n", 0
 
-    def _tokens(self, words: list[str], limit: int) -> Iterator[tuple[str, str | None, list[int]]]:
+    def tokens(self, words: list[str], limit: int) -> Iterator[tuple[str, str | None, list[int]]]:
         """Text, finish reason and token ids of each step; the last one carries text only if the limit cut it off."""
         for position, word in enumerate(words[:limit], start=1):
             yield word, "length" if position == limit else None, [self.vocabulary.id(word)]

@@ -7,6 +7,7 @@ import socket
 import struct
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 __all__ = ["HTTPConnection", "Hangup", "Request"]
 
@@ -16,11 +17,13 @@ class Hangup(Exception):  # noqa: N818 - an event, not an error
 
 
 class Request:
-    """A request line, its headers (names in lower case) and its body."""
+    """A request line (`target` is the path with its query), its headers (names in lower case) and its body."""
 
-    def __init__(self, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+    def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes) -> None:
+        parts = urlsplit(target)
         self.method = method
-        self.path = path
+        self.path = parts.path
+        self.query = dict(parse_qsl(parts.query))
         self.headers = headers
         self.body = body
 
@@ -40,7 +43,7 @@ class HTTPConnection:
                 return None
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
-        method, path, _ = first.split(" ", 2)
+        method, target, _ = first.split(" ", 2)
         headers = {}
         for line in lines:
             name, _, value = line.partition(":")
@@ -50,7 +53,7 @@ class HTTPConnection:
             if not await self._more():
                 return None
         body, self._buffer = self._buffer[:length], self._buffer[length:]
-        return Request(method, path.partition("?")[0], headers, body)
+        return Request(method, target, headers, body)
 
     async def _more(self) -> bool:
         try:

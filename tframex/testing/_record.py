@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = ["Record"]
@@ -19,6 +19,8 @@ class Record:
         connection: The number of the connection it came on.
         tokens: How many tokens were generated for it.
         hung_up: When the client closed the connection before the end (`time.monotonic()`), or None.
+        method: Its method.
+        query: The parameters of its URL.
     """
 
     path: str
@@ -27,3 +29,5 @@ class Record:
     connection: int
     tokens: int = 0
     hung_up: float | None = None
+    method: str = "POST"
+    query: dict[str, str] = field(default_factory=dict)

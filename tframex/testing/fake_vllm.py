@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from tframex.testing._engine import Answer, Engine, RequestError
 from tframex.testing._http import Hangup, HTTPConnection, Request
 from tframex.testing._lookups import look_up
 from tframex.testing._record import Record
+from tframex.testing._responses import Responses
 from tframex.testing._vocabulary import split_words
 from tframex.testing.faults import Fault
 
@@ -40,7 +41,7 @@ class FakeVLLM:
 
     Args:
         answer: What to say: a text, an `Answer` with reasoning, or a function from the request's JSON to one of them.
-        faults: What goes wrong: one for each request to a completions endpoint, in order, None for a request without a
+        faults: What goes wrong: one for each request for a completion or a response, in order, None for a request without a
             fault; more can be appended to `faults` at any time. Or a function from the request's JSON to a fault or None.
         lookups: What goes wrong with other requests, by path, such as `{"/v1/models": Fault.html()}`: each time, and of
             the kinds that replace the complete answer.
@@ -51,6 +52,8 @@ class FakeVLLM:
         tokenize: How text is cut into tokens; joined together they must be the text.
         delay: Seconds between two events.
         coalesce: How many events go into one write.
+        stores_responses: It keeps responses that are generated in the background (`/v1/responses`), as OpenAI does, and a
+            vLLM that was started so.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class FakeVLLM:
         tokenize: Callable[[str], list[str]] | None = None,
         delay: float = 0.0,
         coalesce: int = 1,
+        stores_responses: bool = True,
     ) -> None:
         def decide(body: Mapping[str, Any]) -> Answer:
             said = answer(body) if callable(answer) else answer
@@ -81,6 +85,7 @@ class FakeVLLM:
         self.peak_connections = 0
         self.delay = delay
         self._engine = Engine(decide, model, context_window, dialect, tokenize or split_words)
+        self._responses = Responses(self._engine, stores=stores_responses)
         self._api_key = api_key
         self._coalesce = coalesce
         self._port = 0
@@ -102,6 +107,10 @@ class FakeVLLM:
     def completions(self) -> list[Record]:
         """The requests for completions, without those for models, versions and the like."""
         return [record for record in self.requests if record.path.endswith("/completions")]
+
+    def responses(self) -> list[Record]:
+        """The requests of the Responses API."""
+        return [record for record in self.requests if Responses.has(record.path)]
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -191,12 +200,12 @@ class FakeVLLM:
         except ValueError:
             await connection.respond(400, b'{"error":{"message":"JSON decode error","type":"Bad Request","code":400}}')
             return
-        record = Record(request.path, request.headers, body, number)
+        record = Record(request.path, request.headers, body, number, method=request.method, query=request.query)
         self.requests.append(record)
         under_key = request.path.startswith("/v1/")
         if under_key and self._api_key and request.headers.get("authorization") != f"Bearer {self._api_key}":
             await connection.respond(401, b'{"error":"Unauthorized"}')
-        elif request.path.endswith("/completions"):
+        elif request.path.endswith("/completions") or Responses.has(request.path):
             await self._complete(connection, record)
         elif (fault := self._lookups.get(request.path)) is not None:
             await Delivery(connection, record, fault, self._headers()).replace(fault)
@@ -220,9 +229,17 @@ class FakeVLLM:
             await delivery.replace(fault)
             return
         try:
-            chat = record.path.endswith("/chat/completions")
-            events = self._engine.chat(record.body) if chat else self._engine.completion(record.body)
+            events = self._answer(record)
         except RequestError as error:
             await connection.respond(error.status, error.body, self._headers())
             return
+        if isinstance(events, bytes):
+            await connection.respond(200, events, self._headers())
+            return
         await delivery.stream(events, self._coalesce, lambda: self.delay)
+
+    def _answer(self, record: Record) -> Iterator[tuple[bytes, int]] | bytes:
+        if Responses.has(record.path):
+            return self._responses.answer(record.path, record.body, record.query)
+        chat = record.path.endswith("/chat/completions")
+        return self._engine.chat(record.body) if chat else self._engine.completion(record.body)

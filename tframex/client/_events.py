@@ -1,0 +1,38 @@
+"""The official events of the Responses API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, cast
+
+from openai.types.responses import ResponseStreamEvent
+
+from tframex.client._delta_events import make_delta
+from tframex.exchange import EventArrival
+
+__all__ = ["EventMaker"]
+
+
+class EventMaker:
+    """Makes the events of one stream: deltas fast, the few others as the official client does.
+
+    Args:
+        client: The official client.
+        response: The response the events belong to.
+    """
+
+    def __init__(self, client: Any, response: Any) -> None:
+        self._client = client
+        self._response = response
+
+    def make(self, batch: EventArrival) -> Iterator[ResponseStreamEvent]:
+        """The events of a batch, each as it is asked for."""
+        return map(self._made, getattr(batch, "deltas", ()), batch.data)
+
+    def _made(self, delta: Any, data: bytes) -> ResponseStreamEvent:
+        if delta is not None:
+            return cast(ResponseStreamEvent, make_delta(delta))
+        kind = cast(Any, ResponseStreamEvent)
+        made = self._client._process_response_data(data=json.loads(data), cast_to=kind, response=self._response)
+        return cast(ResponseStreamEvent, made)

@@ -1,0 +1,189 @@
+"""One response of the Responses API, over as many requests as it takes.
+
+Only what the endpoint has stored can be continued: it is retrieved from the event after the last that arrived. A response
+is never asked for a second time: it may have used tools, and belongs to a conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+from urllib.parse import quote
+
+import tenacity
+
+from tframex._logging import get_logger
+from tframex._types import ResumeMode
+from tframex.errors import ModelError, ModelStatusError
+from tframex.exchange._continuation import final
+from tframex.exchange._event_reader import DeltaDecoder, EventReader
+from tframex.exchange._event_trail import EventTrail
+from tframex.exchange._observer import Observer
+from tframex.exchange._patience import Patience
+from tframex.exchange._reader import Arrival
+from tframex.exchange._request import sending_options
+from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget
+
+__all__ = ["EventExchange", "EventRequest"]
+
+log = get_logger("tframex.client")
+
+
+@dataclass(frozen=True)
+class EventRequest:
+    """A request for the events of a response.
+
+    Attributes:
+        model: The served model's name, for error messages; a response that is retrieved does not say.
+        stored: The endpoint keeps the response's events, so that they can be asked for again.
+        response_id: What the endpoint calls the response; empty as long as it is not there.
+        after: The number of the event after which they are wanted; None: all.
+        query: Further parameters of a request that retrieves.
+        transport: Keywords for the official client that are not body fields.
+    """
+
+    model: str
+    stored: bool
+    response_id: str = ""
+    after: int | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
+    transport: Mapping[str, Any] = field(default_factory=dict)
+
+    def keywords(self) -> dict[str, Any]:
+        """The keywords for the official client's `get`."""
+        options = sending_options(self.transport)
+        after = {} if self.after is None else {"starting_after": self.after}
+        params = {**(options.get("params") or {}), **self.query, "stream": True, **after}
+        path = f"/responses/{quote(self.response_id, safe='')}"
+        return {"path": path, "options": {**options, "params": params}, "stream": True}
+
+
+@dataclass(frozen=True)
+class _Step:
+    kind: Literal["fresh", "continue"]
+    request: EventRequest
+    delay: float = 0.0
+
+
+class EventExchange:
+    """The state of one response whose first request has been sent.
+
+    Args:
+        request: What the user asks.
+        decode: Decodes deltas.
+        text: The class of its deltas that are text of the output.
+        budget: The retries that are left.
+        model_id: For error messages.
+        max_retries: How many requests in a row may fail without returning anything.
+        resume: Whether a broken stream is continued.
+        wait: How long to wait between requests.
+        observer: Notified of what happens.
+
+    Attributes:
+        trail: What has arrived.
+        resumes: How often the stream was continued.
+        closed: The reader has left: what follows from closing the connection is no break.
+        response: What is being read, so that another task or thread can close it.
+    """
+
+    def __init__(
+        self,
+        request: EventRequest,
+        decode: DeltaDecoder,
+        text: type,
+        *,
+        budget: RetryBudget,
+        model_id: str,
+        max_retries: int = 2,
+        resume: ResumeMode = "auto",
+        wait: tenacity.wait.wait_base = DEFAULT_WAIT,
+        observer: Observer | None = None,
+    ) -> None:
+        self.request = request
+        self.observer = observer or Observer()
+        self.trail = EventTrail(request.response_id)
+        self.resumes = 0
+        self.tail = Arrival()
+        self.closed = False
+        self.response: Any = None
+        self._decode = decode
+        self._text = text
+        self._model_id = model_id
+        self._resume = resume
+        self._patience = Patience(budget, max_retries, wait)
+        self._break: ModelError | None = None
+        self._step = _Step("fresh", request)
+        self.reader = self._reading(joined=False)
+
+    # -- what the driver asks ------------------------------------------------------------------------------------
+
+    def first(self) -> _Step:
+        """The request that has been sent."""
+        return self._step
+
+    @property
+    def further(self) -> bool:
+        """Whether the request to come is not the first of this response."""
+        return bool(self.resumes)
+
+    def sending(self) -> None:
+        """Note that the request of the last step is about to be sent."""
+        self.observer.sent(self._step.kind)
+
+    def probed(self, owner: str) -> _Step | None:
+        """Nobody is asked who serves the model: a response is stored or it is not."""
+        raise NotImplementedError
+
+    def ended(self, error: ModelError | None) -> _Step | None:
+        """Note that a request has ended, by itself (None) or by a failure, and say what to send next.
+
+        Returns:
+            The next request, or None: the response is complete.
+
+        Raises:
+            ModelError: It is not complete and nothing can be done about it.
+        """
+        if self.closed:
+            return None
+        if self.reader.complete:
+            self._patience.success()
+            return None
+        error = error or self.reader.lack()
+        self.observer.broke_off(error)
+        trail = self.trail
+        error.partial = trail.text
+        if self.resumes and isinstance(error, ModelStatusError) and error.status_code in (400, 404, 405, 422):
+            # What the user should hear of is the break, not how the attempt to mend it was answered.
+            raise final(self._break or error, trail, self._model_id)
+        self._break = error
+        if not self._continuable() or not self._patience.allows(error, self.reader.events, joinable=True):
+            raise final(error, trail, self._model_id)
+        self.resumes += 1
+        delay = self._patience.delay(error)
+        after = self.request.after if trail.last is None else trail.last
+        log.info("asking for the rest", model=self._model_id, error=type(error).__name__, after=after)
+        self.observer.resumed(error, how="continue", tokens=trail.count, delay=delay)
+        transport = {name: value for name, value in self.request.transport.items() if name != "extra_headers"}
+        headers = self.request.transport.get("extra_headers") or {}
+        # The key of the request that made the response is not that of one that retrieves it.
+        transport["extra_headers"] = {k: v for k, v in headers.items() if k.lower() != "idempotency-key"}
+        request = replace(self.request, response_id=trail.response_id, after=after, transport=transport)
+        self._step = _Step("continue", request, delay)
+        self.reader = self._reading(joined=bool(trail.count))
+        return self._step
+
+    # -- decisions -----------------------------------------------------------------------------------------------
+
+    def _reading(self, *, joined: bool) -> EventReader:
+        return EventReader(self.trail, self._decode, self._text, self._model_id, joined=joined, observer=self.observer)
+
+    def _continuable(self) -> bool:
+        """Whether what is missing can be asked for, and would be noticed if it did not come."""
+        trail = self.trail
+        if self._resume != "auto" or not self.request.stored or trail.background is False:
+            return False
+        if not trail.count:
+            # A response that is retrieved has its name from the beginning.
+            return bool(trail.response_id)
+        return bool(trail.response_id) and trail.numbered

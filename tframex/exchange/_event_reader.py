@@ -1,0 +1,164 @@
+"""One response of the Responses API: bytes in, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from tframex.errors import ModelError
+from tframex.exchange._body_start import BodyStart
+from tframex.exchange._event_trail import EventTrail
+from tframex.exchange._failures import stream_cut, unreadable
+from tframex.exchange._observer import Observer
+from tframex.exchange._reader import Arrival
+from tframex.exchange._sse import SSEDecoder
+from tframex.exchange._statuses import error_from_body
+
+__all__ = ["DeltaDecoder", "EventArrival", "EventReader"]
+
+DeltaDecoder = Callable[[bytes], "list[Any] | None"]
+"""Decodes lines that are all deltas, each with `sequence_number` and `delta`; None if one of them is not."""
+
+_WHAT = "Responses"
+# They end a response. What follows an `error` event (a `response.failed`, at most) is still read.
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDS = _LAST | {"error"}
+
+
+class _Event(msgspec.Struct, gc=False):
+    """What has to be known of an event that is no delta."""
+
+    type: Any = None
+    sequence_number: Any = None
+    response: Any = None
+    error: Any = None
+
+
+_decode_event = msgspec.json.Decoder(_Event).decode
+
+
+@dataclass
+class EventArrival(Arrival):
+    """What one network read returned: `data` holds the JSON of each event.
+
+    Attributes:
+        deltas: What the `DeltaDecoder` has made of each event; None for one that it does not know.
+    """
+
+    deltas: list[Any] = field(default_factory=list)
+
+    def followed_by(self, other: Arrival) -> EventArrival:
+        """This one and the next, as if one read had returned them."""
+        deltas = self.deltas + (other.deltas if isinstance(other, EventArrival) else [])
+        return EventArrival(chunks=deltas, data=self.data + other.data, deltas=deltas)
+
+
+class EventReader:
+    """Reads the body of one response.
+
+    Args:
+        trail: The events so far; those that arrive are added to it.
+        decode: Decodes deltas.
+        text: The class of its deltas that are text of the output.
+        model_id: For error messages.
+        joined: The response continues an earlier one: what that one had is left out, and nothing may be missing.
+        observer: Notified of the first event.
+    """
+
+    def __init__(
+        self, trail: EventTrail, decode: DeltaDecoder, text: type, model_id: str, *, joined: bool, observer: Observer
+    ) -> None:
+        self.events = 0
+        """How many events arrived that were new."""
+        self.done = False
+        """The last event of the response has arrived, or the server has said `[DONE]`."""
+        self.complete = False
+        """The server has said how the response ended."""
+        self.failure: ModelError | None = None
+        self._trail = trail
+        self._decode = decode
+        self._text: Any = text
+        self._model_id = model_id
+        self._joined = joined
+        self._observer = observer
+        self._start = BodyStart()
+        self._decoder = SSEDecoder()
+
+    @property
+    def begun(self) -> bool:
+        """Whether some of the response has arrived, in this one or before."""
+        return self._trail.anything
+
+    def opened(self, headers: Mapping[str, str]) -> None:
+        """Note the headers of a successful response."""
+        self._start.opened(headers)
+
+    def feed(self, data: bytes) -> EventArrival:
+        """Take bytes of the body and return the events that are new to the reader.
+
+        What is wrong with the bytes is put into `failure`, since the events before it must reach the reader first.
+        """
+        batch = EventArrival()
+        if not self._start.decided:
+            data = self._start.take(data)
+        try:
+            items = self._decoder.feed(data)
+            if items and not self._take_deltas(items, batch):
+                self._take_any(items, batch)
+        except ModelError as error:
+            self.failure = error
+        except Exception as exc:
+            # Of whatever class: what was read before it is handed out.
+            self.failure = self._unreadable(why=str(exc))
+            self.failure.__cause__ = exc
+        if batch.data:
+            if not self.events:
+                self._observer.first_event()
+            self.events += len(batch.data)
+            batch.chunks = batch.deltas
+        return batch
+
+    def lack(self) -> ModelError:
+        """What is wrong with a response that ended by itself without saying how."""
+        if not self._start.is_stream or not (self.events or self._start.may_be_events()):
+            return self._unreadable()
+        return stream_cut(model_id=self._model_id, why="the stream ended before the response was completed")
+
+    def _unreadable(self, why: str = "") -> ModelError:
+        partial = self._trail.text
+        return unreadable(self._start.head, model_id=self._model_id, partial=partial, why=why, what=_WHAT)
+
+    def _take_deltas(self, items: list[bytes], batch: EventArrival) -> bool:
+        """Take in events that are nothing but deltas and follow each other; False if there is anything else."""
+        deltas = self._decode(items[0] if len(items) == 1 else b"\n".join(items))
+        if deltas is None or len(deltas) != len(items):
+            return False
+        if not self._trail.follow([delta.sequence_number for delta in deltas]):
+            return False
+        self._trail.note_texts([delta.delta for delta in deltas if type(delta) is self._text])
+        batch.deltas, batch.data = deltas, items
+        return True
+
+    def _take_any(self, items: list[bytes], batch: EventArrival) -> None:
+        """Take in events one by one, until the last of the response."""
+        for item in items:
+            if item.startswith(b"[DONE]"):
+                self.done = True
+            if self.done:
+                return
+            event = _decode_event(item)
+            if event.error:
+                raise error_from_body(event.error, model_id=self._model_id)
+            if isinstance(event.response, dict):
+                self._trail.note_response(event.response)
+            if not self._trail.takes(event.sequence_number, joined=self._joined, model_id=self._model_id):
+                continue
+            deltas = self._decode(item) or [None]
+            self._trail.note_texts([delta.delta for delta in deltas if type(delta) is self._text])
+            batch.deltas += deltas
+            batch.data.append(item)
+            self.complete = self.complete or event.type in _ENDS
+            self.done = event.type in _LAST
