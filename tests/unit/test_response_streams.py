@@ -232,14 +232,26 @@ def test_a_response_that_ends_before_its_text_is_an_error(reader: Reader, at: in
         assert len(server.requests) == 1
 
 
-def test_a_done_mark_is_no_evidence(reader: Reader) -> None:
+@pytest.mark.parametrize("resume", ["auto", "never"])
+def test_a_done_mark_is_no_evidence_where_the_server_reports_how_a_response_ends(reader: Reader, resume: str) -> None:
     with FakeVLLM(TEXT) as server:
         body = bodies(server)
         begun = body[: body.index(b"event: response.completed")]
         server.faults.append(Fault.answer(begun + b"data: [DONE]\n\n", content_type=SSE))
         with pytest.raises(StreamInterruptedError) as caught:
-            reader.read(server.url)
+            reader.read(server.url, resume=resume)
     assert caught.value.partial == TEXT
+
+
+def test_a_done_mark_is_evidence_where_the_server_reports_nothing(reader: Reader) -> None:
+    """With nothing before it, it is taken for an answer only by the official client, and with `resume="never"`."""
+    mark = b"data: [DONE]\n\n"
+    delta = b'data: {"type":"response.output_text.delta","delta":"hi"}\n\n'
+    with FakeVLLM(faults=[Fault.answer(body, content_type=SSE) for body in (delta + mark, mark, mark)]) as server:
+        assert text_of(reader.read(server.url)) == "hi"
+        assert reader.read(server.url, resume="never") == []
+        with pytest.raises(StreamInterruptedError):
+            reader.read(server.url)
 
 
 def _ending(event: dict[str, Any]) -> bytes:
@@ -254,11 +266,13 @@ def test_each_event_that_ends_a_response_is_evidence(reader: Reader, kind: str) 
         assert [event.type for event in reader.read(server.url)] == ["response.created", kind]
 
 
-def test_what_follows_an_error_event_is_handed_out_too(reader: Reader) -> None:
+def test_what_follows_an_error_or_a_failure_is_handed_out_too(reader: Reader) -> None:
     body = _ending({"type": "error", "sequence_number": 0, "code": "x", "message": "m", "param": None})
-    body += _ending({"type": "response.failed", "sequence_number": 1, "response": {"id": "r"}})
+    kinds = ["response.failed", "response.incomplete", "response.completed"]
+    for number, kind in enumerate(kinds, start=1):
+        body += _ending({"type": kind, "sequence_number": number, "response": {"id": "r"}})
     with FakeVLLM(faults=[Fault.answer(body, content_type=SSE)]) as server:
-        assert [event.type for event in reader.read(server.url)] == ["error", "response.failed"]
+        assert [event.type for event in reader.read(server.url)] == ["error", *kinds]
 
 
 def test_an_error_in_the_stream_keeps_its_body(reader: Reader) -> None:

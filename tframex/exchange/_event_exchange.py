@@ -146,7 +146,7 @@ class EventExchange:
         """
         if self.closed:
             return None
-        if self.reader.complete:
+        if self.reader.complete or self._is_marked():
             self._patience.success()
             return None
         error = error or self.reader.lack()
@@ -177,6 +177,15 @@ class EventExchange:
 
     def _reading(self, *, joined: bool) -> EventReader:
         return EventReader(self.trail, self._decode, self._text, self._model_id, joined=joined, observer=self.observer)
+
+    def _is_marked(self) -> bool:
+        """Whether `[DONE]` is all the end there is.
+
+        A server that reports what becomes of a response reports its end too. Others have nothing but the mark; if nothing
+        came before it, only the official client takes it for an answer.
+        """
+        trail = self.trail
+        return self.reader.marked and not trail.reported and (trail.anything or self._resume == "never")
 
     def _continuable(self) -> bool:
         """Whether what is missing can be asked for, and would be noticed if it did not come."""

@@ -23,9 +23,9 @@ DeltaDecoder = Callable[[bytes], "list[Any] | None"]
 """Decodes lines that are all deltas, each with `sequence_number` and `delta`; None if one of them is not."""
 
 _WHAT = "Responses"
-# They end a response. What follows an `error` event (a `response.failed`, at most) is still read.
-_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_ENDS = _LAST | {"error"}
+# They say how a response has ended. Nothing follows the first; what follows the others is still read.
+_LAST = "response.completed"
+_ENDS = frozenset({_LAST, "response.incomplete", "response.failed", "error"})
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -74,7 +74,9 @@ class EventReader:
         self.events = 0
         """How many events arrived that were new."""
         self.done = False
-        """The last event of the response has arrived, or the server has said `[DONE]`."""
+        """Nothing more is to be read."""
+        self.marked = False
+        """The server has said `[DONE]`."""
         self.complete = False
         """The server has said how the response ended."""
         self.failure: ModelError | None = None
@@ -146,7 +148,7 @@ class EventReader:
         """Take in events one by one, until the last of the response."""
         for item in items:
             if item.startswith(b"[DONE]"):
-                self.done = True
+                self.done = self.marked = True
             if self.done:
                 return
             event = _decode_event(item)
@@ -161,4 +163,4 @@ class EventReader:
             batch.deltas += deltas
             batch.data.append(item)
             self.complete = self.complete or event.type in _ENDS
-            self.done = event.type in _LAST
+            self.done = event.type == _LAST

@@ -16,6 +16,7 @@ class EventTrail:
     Attributes:
         response_id: What the endpoint calls the response; empty as long as it has not said.
         background: It says that the response is generated in the background; None: it says nothing of that.
+        reported: The endpoint reports what becomes of the response.
         last: The number of the last event.
         numbered: Each event so far had the number after the one before, so that a missing one would be noticed.
         count: How many events have arrived.
@@ -24,6 +25,7 @@ class EventTrail:
     def __init__(self, response_id: str = "", last: int | None = None) -> None:
         self.response_id = response_id
         self.background: bool | None = None
+        self.reported = False
         self.last = last
         self.numbered = True
         self.count = 0
@@ -45,6 +47,7 @@ class EventTrail:
 
     def note_response(self, response: Mapping[str, Any]) -> None:
         """Note what an event says of the response."""
+        self.reported = True
         if isinstance(found := response.get("id"), str):
             self.response_id = found
         if isinstance(flag := response.get("background"), bool):
