@@ -392,3 +392,16 @@ def test_no_frame_of_ours_shows_the_environment_in_which_a_variable_is_missing(
         with pytest.raises(ConfigurationError) as caught:
             make(incomplete)
         check([caught.value], caplog, locals_of_callers=False)
+
+
+def test_an_idempotency_key_is_no_secret() -> None:
+    """Official helpers read it from the request of an error, and send it again."""
+    messages: Any = USER
+    with (
+        FakeVLLM(faults=[Fault.busy(503)]) as server,
+        tframex.OpenAI(base_url=server.url, api_key="k", max_retries=0) as client,
+        pytest.raises(openai.InternalServerError) as caught,
+    ):
+        headers = {"Idempotency-Key": "once-and-only-once"}
+        client.chat.completions.create(model="fake", messages=messages, extra_headers=headers)
+    assert caught.value.request.headers["idempotency-key"] == "once-and-only-once"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from pathlib import Path
@@ -18,8 +19,9 @@ if MODE != "official":
     import tframex
 
     for ours in (tframex.OpenAI, tframex.AsyncOpenAI):
-        assert ours.__init__.__kwdefaults__ is not None
-        ours.__init__.__kwdefaults__["resume"] = MODE
+        defaults = inspect.unwrap(ours.__init__).__kwdefaults__
+        assert defaults is not None
+        defaults["resume"] = MODE
     openai.OpenAI = openai.Client = tframex.OpenAI  # type: ignore[misc] # before a test imports it
     openai.AsyncOpenAI = openai.AsyncClient = tframex.AsyncOpenAI  # type: ignore[misc]
 

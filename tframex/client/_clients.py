@@ -39,12 +39,12 @@ _COPY = frozenset(inspect.signature(openai.OpenAI.copy).parameters)
 class AsyncOpenAI(openai.AsyncOpenAI):
     """`openai.AsyncOpenAI` with cheap streams that end complete or with an error.
 
-    The same constructor, methods and types; everything but streamed chat completions is the official code. Unless you give
+    The same constructor, methods and types; everything but streamed answers is the official code. Unless you give
     an `http_client`, requests go through aiohttp on asyncio and httpx2 on trio, and the client may be used in one event
     loop after the other.
 
     Args:
-        resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
+        resume: `"auto"` continues a streamed answer that broke off, where the endpoint can (see the guide);
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
         idle_timeout: Seconds between two events of a stream; keep-alive comments do not count. None: only the `timeout` of
             the official client.
@@ -146,11 +146,11 @@ class AsyncOpenAI(openai.AsyncOpenAI):
 class OpenAI(openai.OpenAI):
     """`openai.OpenAI` with cheap streams that end complete or with an error.
 
-    The same constructor, methods and types; everything but streamed chat completions is the official code. Connections are
+    The same constructor, methods and types; everything but streamed answers is the official code. Connections are
     used again after a finished stream, which the official client does not do.
 
     Args:
-        resume: `"auto"` continues a streamed chat completion that broke off, where the endpoint can (vLLM, llama.cpp);
+        resume: `"auto"` continues a streamed answer that broke off, where the endpoint can (see the guide);
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
         interval: Seconds between two chunks of a stream: text that arrives meanwhile is one chunk. 0 is every token
             immediately. For one request: `client.with_options(interval=0.05)`.

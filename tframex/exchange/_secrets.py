@@ -21,6 +21,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _LEAST = 8
 # Headers and parameters whose values are secret.
 _SECRET = re.compile(r"auth|key|token|secret|password|cookie|credential|signature", re.IGNORECASE)
+# It names a request: it opens nothing, and a second try needs it.
+_HARMLESS = "idempotency-key"
 _SHOWN = "***"
 
 
@@ -78,7 +80,7 @@ class Secrets:
         for mapping in named:
             for name, value in mapping.items() if isinstance(mapping, Mapping) else ():
                 text = value.decode("latin-1") if isinstance(value, bytes) else value
-                if isinstance(text, str) and _SECRET.search(str(name)):
+                if isinstance(text, str) and _SECRET.search(str(name)) and str(name).lower() != _HARMLESS:
                     # "Bearer KEY", "Basic LOGIN"
                     values += [text, text.partition(" ")[2]]
         return cls(values)
