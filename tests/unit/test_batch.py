@@ -263,7 +263,7 @@ def test_batches_that_are_killed_go_on() -> None:
 def test_a_large_batch_takes_no_more_memory_than_a_small_one() -> None:
     figures = run_large(4000)
     assert figures.lines == 4000
-    assert figures.grown < 12
+    assert figures.grown < 6  # 2 kB a line; keeping the lines or their answers takes more
 
 
 def test_a_server_that_dies_in_the_middle_ends_the_run_and_costs_no_line(
