@@ -58,8 +58,11 @@ def _response_of(response: Any) -> httpx2.Response:
 
 
 def _dictionary(headers: httpx2.Headers) -> dict[str, str]:
-    raw, encoding = headers.raw, headers.encoding
-    found = {name.decode(encoding).lower(): value.decode(encoding) for name, value in raw}
+    raw = headers.raw
+    try:
+        found = {name.decode("ascii").lower(): value.decode("ascii") for name, value in raw}
+    except UnicodeDecodeError:
+        found = {}
     return found if len(found) == len(raw) else dict(headers.items())
 
 

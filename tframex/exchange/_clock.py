@@ -18,6 +18,9 @@ __all__ = ["ReadClock", "read_clock"]
 
 T = TypeVar("T")
 
+# Seconds until a timer rings for the first time. The shortest deadline that is usual, that of the end of an answer.
+_EARLY = 5.0
+
 
 class ReadClock:
     """Waits under a deadline, with a cancel scope for each wait."""
@@ -59,7 +62,8 @@ class _AsyncioReadClock(ReadClock):
         if deadline != math.inf:
             self._deadline = deadline
             if self._timer is None:
-                self._timer = self._loop.call_at(deadline, self._ring)
+                # It rings early rather than being armed again for each earlier deadline, of which each answer has three.
+                self._timer = self._loop.call_at(min(deadline, self.now() + _EARLY), self._ring)
             elif self._timer.when() > deadline:
                 self._timer.cancel()
                 self._timer = self._loop.call_at(deadline, self._ring)

@@ -127,7 +127,7 @@ class Exchange:
             return self._next(self._break, 0.0)
         wanted = self._asks_for_ids and self._resume == "auto"
         if wanted and self._served.token_ids and self.request.allows_token_ids:
-            self._begin(Attempt("fresh", self.request.asking_for_token_ids()))
+            self._attempt = Attempt("fresh", self.request.asking_for_token_ids())
         return self._attempt
 
     @property

@@ -24,6 +24,8 @@ __all__ = ["Arrival", "ResponseReader", "ending"]
 _HEAD = 300
 # How many events are decoded in full after one that is more than text, before text alone is expected again.
 _OTHERS = 16
+# How many events at the end of an answer are more than text: the one with its finish reason, the usage, `[DONE]`.
+_LAST = 3
 
 
 @dataclass
@@ -178,15 +180,22 @@ class ResponseReader:
         return texts
 
     def _take_any(self, items: list[bytes], batch: Arrival) -> None:
-        """Take in events one by one, until the last of the answer."""
-        for item in items:
+        """Take in events one by one, until the last of the answer; text between its first and last ones together."""
+        tried, at = False, 0
+        while at < len(items):
             if self._plain > 0:
-                if self._take_texts([item], batch):
+                texts = [items[at]] if tried else items[at : max(at + 1, len(items) - _LAST)]
+                if self._take_texts(texts, batch):
+                    at += len(texts)
+                    continue
+                if not tried and len(texts) > 1:
+                    tried = True
                     continue
                 # Not a chunk of text. Where there is one, there may be many (of reasoning, say).
                 self._plain = -_OTHERS
-            if not self._take(item, batch):
+            if not self._take(items[at], batch):
                 break
+            at += 1
 
     def _take(self, item: bytes, batch: Arrival) -> bool:
         """Take in one event of any kind; False if it was the last."""

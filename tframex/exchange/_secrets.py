@@ -87,6 +87,8 @@ class Secrets:
 
     def and_those_of(self, *named: Mapping[str, Any] | None) -> Secrets:
         """These secrets and those in further headers and parameters."""
+        if not any(named):
+            return self
         more = Secrets.of("", "", *named)
         return Secrets((*self._values, *more._values)) if more._values else self
 

@@ -47,7 +47,7 @@ class Settings:
 
     def override(self, options: dict[str, Any]) -> Settings:
         """These settings, with those among `options` in their place; they are removed from `options`."""
-        own = {field.name: options.pop(field.name) for field in fields(self) if field.name in options}
+        own = {name: options.pop(name) for name in _NAMES & options.keys()}
         return replace(self, **own) if own else self
 
     @property
@@ -60,6 +60,8 @@ class Settings:
         """The time limits of a stream."""
         return Clocks(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.total_timeout)
 
+
+_NAMES = frozenset(field.name for field in fields(Settings))
 
 # Our own keywords by where they belong. An endpoint would ignore them silently.
 _ELSEWHERE = {
