@@ -16,6 +16,7 @@ import pytest
 import tframex
 from tests.conftest import USER
 from tframex.exchange._aiohttp_send import send
+from tframex.exchange._http_client import HTTPClient
 from tframex.exchange.transport import make_async_client
 
 BODY: dict[str, Any] = {"model": "m", "messages": USER, "stream": True, "temperature": 0.5}
@@ -239,3 +240,61 @@ def test_the_bytes_of_a_request_are_those_of_the_official_adapter(stream: bool) 
 
     ours, theirs = asyncio.run(main())
     assert ours == theirs
+
+
+def answer(request: httpx2.Request) -> httpx2.Response:
+    """Redirects, sets a cookie, asks for a password, or fails, as the path says."""
+    if request.url.path == "/moved":
+        return httpx2.Response(307, headers={"location": "/cookie"})
+    if request.url.path == "/broken":
+        raise httpx2.ReadError("broken")
+    return httpx2.Response(200, headers={"set-cookie": "a=b"}, text=str(sorted(request.headers.items())))
+
+
+@pytest.mark.parametrize("url", ["http://h/plain", "http://h/moved", "http://name:word@h/plain", "http://h/broken"])
+@pytest.mark.parametrize("special", ["nothing", "hooks", "log"])
+def test_the_direct_way_to_the_transport_ends_as_the_official_one(
+    url: str, special: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Redirects are followed, cookies kept, hooks called, and an error knows its request."""
+
+    async def ends(kind: type[httpx2.AsyncClient]) -> list[object]:
+        found: list[object] = []
+
+        async def hook(message: object) -> None:
+            found.append(type(message).__name__)
+
+        async with kind(transport=httpx2.MockTransport(answer)) as client:
+            if special == "hooks":
+                client.event_hooks = {"request": [hook], "response": [hook]}
+            for _ in range(2):
+                try:
+                    response = await client.send(client.build_request("POST", url, content=b"{}"), stream=True)
+                except httpx2.ReadError as exc:
+                    found += [str(exc), str(exc.request.url)]
+                else:
+                    found += [response.status_code, str(response.request.url), (await response.aread()).decode()]
+                    await response.aclose()
+            found.append(dict(client.cookies))
+        return found
+
+    with caplog.at_level("INFO" if special == "log" else "WARNING", "httpx2"):
+        ours = asyncio.run(ends(HTTPClient))
+        logged = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        assert asyncio.run(ends(openai.DefaultAsyncHttpxClient)) == ours
+        assert [record.getMessage() for record in caplog.records] == logged
+
+
+def test_a_replaced_send_of_httpx2_sees_our_requests() -> None:
+    """Tracing does so: it would see nothing of a model."""
+
+    async def main() -> int:
+        async with HTTPClient(transport=httpx2.MockTransport(answer)) as client:
+            with mock.patch.object(
+                httpx2.AsyncClient, "send", autospec=True, side_effect=httpx2.AsyncClient.send
+            ) as sent:
+                await client.send(client.build_request("POST", "http://h/plain"), stream=True)
+            return sent.call_count
+
+    assert asyncio.run(main()) == 1

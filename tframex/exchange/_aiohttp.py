@@ -15,7 +15,7 @@ from tframex.exchange._aiohttp_errors import cause, translated
 from tframex.exchange._aiohttp_send import send
 from tframex.exchange._ticks import Ticks
 
-__all__ = ["AioTransport"]
+__all__ = ["AioTransport", "is_foreign"]
 
 # Where libraries that mock httpx2 put themselves; not all of them replace a transport.
 _PATCHED: tuple[tuple[Any, str], ...] = (
@@ -64,7 +64,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
 
 
 def _is_mocked() -> bool:
-    return any(_is_foreign(getattr(owner, name)) for owner, name in _patchable())
+    return any(is_foreign(getattr(owner, name)) for owner, name in _patchable())
 
 
 @cache
@@ -75,7 +75,8 @@ def _patchable() -> tuple[tuple[Any, str], ...]:
 
 
 @cache
-def _is_foreign(function: object) -> bool:
+def is_foreign(function: object) -> bool:
+    """Whether a function of httpx2 was replaced by another library."""
     # `functools.wraps` gives a replacement the name and module of the original, but not its globals.
     if not isinstance(function, FunctionType):
         return True

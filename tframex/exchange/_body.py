@@ -64,8 +64,9 @@ class Body:
         self.ended = False
         plain = is_plain(response)
         # Directly only where the stream is the one that our transport has made: others may want to see what passes.
-        tap = getattr(response.stream, "_stream", None) if plain else None
-        self._tap = tap if isinstance(tap, Tap) else None
+        stream = response.stream
+        tap = stream if isinstance(stream, Tap) else getattr(stream, "_stream", None)
+        self._tap = tap if plain and isinstance(tap, Tap) else None
         self._asleep = 0.0
         self._pieces: AsyncIterator[bytes] | None = None
         self._kept = Kept(self)

@@ -11,6 +11,7 @@ from anyio.lowlevel import current_token
 
 from tframex.errors import WrongLoopError
 from tframex.exchange._aiohttp import AioTransport
+from tframex.exchange._http_client import HTTPClient
 from tframex.exchange._official import AsyncOpenAI
 from tframex.exchange._request_template import build_request
 from tframex.tasks import LoopBound
@@ -69,7 +70,7 @@ def make_http_client(max_connections: int | None, *, trust_env: bool = True) -> 
         keepalive_expiry=KEEPALIVE_EXPIRY,
     )
     if on_asyncio:
-        return openai.DefaultAsyncHttpxClient(transport=AioTransport(limits, trust_env=trust_env))
+        return HTTPClient(transport=AioTransport(limits, trust_env=trust_env))
     return openai.DefaultAsyncHttpxClient(limits=limits, trust_env=trust_env)
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from anyio.lowlevel import current_token
+from tframex.tasks._running import running_loop
 
 __all__ = ["Begun", "Kept", "begin"]
 
@@ -77,7 +77,7 @@ class Kept:
     """
 
     def __init__(self, thing: object) -> None:
-        loop: Any = current_token().native_token
+        loop: Any = running_loop()
         if loop not in _kept:
             # A copy: another thread may be adding its loop.
             for closed in [other for other in list(_kept) if getattr(other, "is_closed", bool)()]:

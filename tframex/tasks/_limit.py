@@ -12,6 +12,7 @@ import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 from tframex.errors import WrongLoopError
+from tframex.tasks._running import is_running, now
 
 __all__ = ["Limit", "Place"]
 
@@ -82,15 +83,14 @@ class Limit:
         return Place(self, queue, self._entered, holder)
 
     def _queue_of_this_loop(self) -> _Queue:
-        token = current_token()
-        if self._queue.token != token:
+        if not is_running(self._queue.token):
             if self._queue.in_flight and not self._queue.gone():
                 raise WrongLoopError(
                     "calls of another event loop are in flight on this model or system. One object belongs to one loop "
                     "at a time: make one for each loop, or use tframex.sync from threads.",
                     model_id="",
                 )
-            self._queue = _Queue(token)
+            self._queue = _Queue(current_token())
         return self._queue
 
     async def _wait(self, queue: _Queue, waiting: dict[anyio.Event, int]) -> None:
@@ -181,7 +181,7 @@ class Place:
         self._queue = queue
         self._number = number
         self._holder = holder
-        self._sent = anyio.current_time()
+        self._sent = now()
         self._answered = False
         if queue is not None and holder is not None:
             queue.holders[holder] = queue.holders.get(holder, 0) + 1
@@ -190,7 +190,7 @@ class Place:
         """Note that a part of the answer has arrived; only the first time counts."""
         if not self._answered:
             self._answered = True
-            self._limit.accepted(anyio.current_time() - self._sent, self._number)
+            self._limit.accepted(now() - self._sent, self._number)
 
     def leave(self) -> None:
         """Give the place back. Further calls do nothing."""

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
+from tframex.tasks._running import is_running
+
 __all__ = ["LoopBound"]
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class LoopBound(Generic[T]):
         """The resource of the running loop, or None if it belongs to another loop that is still alive."""
         held = self._held
         if held is not None and not held.gone():
-            return held.resource if held.token == current_token() else None
+            return held.resource if is_running(held.token) else None
         # Over a copy: another thread may be adding to it.
         for left in list(_open):
             if left.loop_is_closed():
@@ -60,7 +62,7 @@ class LoopBound(Generic[T]):
             return
         if held.gone():
             self._held = None
-        elif held.token == current_token():
+        elif is_running(held.token):
             self._held = None
             await held.finish()
 
