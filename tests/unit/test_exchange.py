@@ -11,9 +11,9 @@ import tenacity
 from tests.conftest import USER, Colour
 from tframex.errors import ModelError, ModelStatusError, StreamInterruptedError
 from tframex.exchange import ServedModel, error_from_body, stream_cut, timed_out
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._exchange import Exchange
-from tframex.exchange._reader import Arrival
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import RetryBudget
 from tframex.exchange._splice import Splice, StartedOverError

@@ -1,5 +1,6 @@
 """The engine: one answer over as many requests as it takes."""
 
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._at_call import at_call
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._body import is_plain
@@ -18,7 +19,7 @@ from tframex.exchange._lookup import Lookup
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
 from tframex.exchange._pace import GATHER, Pace
-from tframex.exchange._reader import Arrival, ResponseReader
+from tframex.exchange._reader import ResponseReader
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import (
     DEFAULT_WAIT,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from tframex.errors import ConfigurationError, ModelError, TFrameXError
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._body import Body
 from tframex.exchange._clock import read_clock
 from tframex.exchange._driving import Answering, Request, Step
 from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._failures import timed_out
 from tframex.exchange._pace import Pace
-from tframex.exchange._reader import Arrival
 from tframex.exchange._sendable import unsendable
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tframex.errors import ModelError
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._observer import Observer
-from tframex.exchange._reader import Arrival
 
 __all__ = ["Answering", "Reading", "Request", "Step"]
 

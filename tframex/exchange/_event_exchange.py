@@ -16,12 +16,12 @@ import tenacity
 from tframex._logging import get_logger
 from tframex._types import ResumeMode
 from tframex.errors import ModelError, ModelStatusError
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._continuation import final
 from tframex.exchange._event_reader import DeltaDecoder, EventReader
 from tframex.exchange._event_trail import EventTrail
 from tframex.exchange._observer import Observer
 from tframex.exchange._patience import Patience
-from tframex.exchange._reader import Arrival
 from tframex.exchange._request import sending_options
 from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget
 

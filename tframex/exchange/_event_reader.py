@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from tframex.errors import ModelError
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._body_start import BodyStart
 from tframex.exchange._event_trail import EventTrail
 from tframex.exchange._failures import stream_cut, unreadable
 from tframex.exchange._observer import Observer
-from tframex.exchange._reader import Arrival
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
 

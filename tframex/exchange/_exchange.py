@@ -14,6 +14,7 @@ import tenacity
 from tframex._logging import get_logger
 from tframex._types import ReasoningMode, ResumeMode
 from tframex.errors import ModelError
+from tframex.exchange._arrival import Arrival, ending
 from tframex.exchange._attempt import Attempt
 from tframex.exchange._collector import Collector
 from tframex.exchange._continuation import (
@@ -31,7 +32,6 @@ from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._observer import Observer
 from tframex.exchange._patience import Patience
-from tframex.exchange._reader import Arrival, ending
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget, is_overload
 from tframex.exchange._served_model import ServedModel

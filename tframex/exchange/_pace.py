@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tframex.exchange._reader import Arrival
+from tframex.exchange._arrival import Arrival
 
 __all__ = ["GATHER", "Pace", "Pacer"]
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import msgspec
 
-from tframex.completion import Delta
 from tframex.errors import ModelError
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._collector import Collector
 from tframex.exchange._failures import started_over, unreadable
 from tframex.exchange._ledger import Ledger
@@ -17,45 +16,15 @@ from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
-from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, decode_chunk, decode_leniently, decode_texts
+from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
 
-__all__ = ["Arrival", "ResponseReader", "ending"]
+__all__ = ["ResponseReader"]
 
 _HEAD = 300
 # How many events are decoded in full after one that is more than text, before text alone is expected again.
 _OTHERS = 16
 # How many events at the end of an answer are more than text: the one with its finish reason, the usage, `[DONE]`.
 _LAST = 3
-
-
-@dataclass
-class Arrival:
-    """What one network read returned.
-
-    Attributes:
-        pieces: What the reader of the answer gets: `Delta`s, or bare strings for chunks that are nothing but text.
-        chunks: The chunks; a chunk that is nothing but text of the only choice is represented by its text.
-        data: The JSON of each chunk.
-        joined: They continue what an earlier response began, and may have been changed for that.
-        texts: The chunks, if all of them are texts.
-    """
-
-    pieces: list[Delta | str] = field(default_factory=list)
-    chunks: list[Chunk | str] = field(default_factory=list)
-    data: list[bytes] = field(default_factory=list)
-    joined: bool = False
-    texts: list[str] | None = None
-
-    def followed_by(self, other: Arrival) -> Arrival:
-        """This one and the next, as if one read had returned them."""
-        both = None if self.texts is None or other.texts is None else self.texts + other.texts
-        return Arrival(
-            self.pieces + other.pieces,
-            self.chunks + other.chunks,
-            self.data + other.data,
-            self.joined or other.joined,
-            both,
-        )
 
 
 class ResponseReader:
@@ -255,11 +224,3 @@ class ResponseReader:
                 delta.content = held + (delta.content or "")
             news = news or bool(delta.content or delta.reasoning or delta.tool_calls or choice.finish_reason)
         return news
-
-
-def ending(answer: Collector) -> Arrival:
-    """The end of an answer that lacks only its finish reason."""
-    chunk = Chunk(choices=[ChunkChoice(delta=ChunkDelta(), finish_reason="length")])
-    arrival = Arrival([], [chunk], [b"{}"], joined=True)
-    answer.note(chunk, arrival.pieces)
-    return arrival

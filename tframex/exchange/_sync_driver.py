@@ -13,6 +13,7 @@ from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from tframex.errors import ModelError, TFrameXError
+from tframex.exchange._arrival import Arrival
 from tframex.exchange._body import is_plain
 from tframex.exchange._driving import Answering, Request, Step
 from tframex.exchange._edge import ErrorEdge
@@ -20,7 +21,6 @@ from tframex.exchange._failures import timed_out
 from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._pace import Pace
 from tframex.exchange._peek import peek_of
-from tframex.exchange._reader import Arrival
 from tframex.exchange._watchdog import Watchdog
 
 if TYPE_CHECKING:
