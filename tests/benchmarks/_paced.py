@@ -20,13 +20,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.benchmarks._server import COMMON, FIRST, HEAD, LAST, TOKENS, chunk
+from tests.benchmarks._scripts import Script, script_of
 
 __all__ = ["Load", "PacedServer", "serve"]
 
 SLOT = 0.00025
 """Seconds between two moments at which events are sent."""
-_WORDS = [chunk(event) for event in TOKENS]
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -56,6 +55,7 @@ class Connection:
     received: bytes = b""
     unsent: bytes = b""
     number: str = ""
+    script: Script = field(default_factory=lambda: script_of(""))
     tokens: int = 0
     sent: int = 0
     cut: int | None = None
@@ -128,6 +128,7 @@ class Wheel:
             if head.startswith(b"GET"):
                 self._report(connection)
             else:
+                connection.script = script_of(head.split(b" ", 2)[1].decode())
                 self._begin(connection, json.loads(rest[:length]))
 
     def _report(self, connection: Connection) -> None:
@@ -145,7 +146,7 @@ class Wheel:
         tokens = body.get("max_tokens") or body.get("max_completion_tokens") or 500
         connection.number, connection.cut = str(body.get("user", "")), body.get("seed")
         connection.tokens, connection.sent = tokens, 0
-        self._send(connection, HEAD + chunk(FIRST))
+        self._send(connection, connection.script.first)
         connection.slot = min(range(len(self._slots)), key=lambda number: len(self._slots[number]))
         self._slots[connection.slot].append(connection)
         self._streams += 1
@@ -157,15 +158,12 @@ class Wheel:
             self._load.ended[connection.number] = time.monotonic()
             self._drop(connection)
         elif sent < connection.tokens:
-            self._send(connection, _WORDS[sent % 2])
+            self._send(connection, connection.script.tokens[sent % len(connection.script.tokens)])
         else:
-            tokens = connection.tokens
-            usage = {"prompt_tokens": 34, "total_tokens": 34 + tokens, "completion_tokens": tokens}
-            last = chunk(COMMON + b'"choices":[],"usage":' + json.dumps(usage).encode() + b"}\n\n")
             self._leave(connection)
             self._load.ended[connection.number] = now = time.monotonic()
             self._load.lag.append(now - due)
-            self._send(connection, chunk(LAST) + last + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+            self._send(connection, connection.script.last(connection.tokens))
             assert not connection.unsent, "a client does not read; the kernel keeps megabytes for each"
 
     def _send(self, connection: Connection, data: bytes) -> None:
