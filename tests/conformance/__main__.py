@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.table import Table, keep
+from tests.conformance import apis
 from tests.conformance.clients import CLIENTS, Client, Running
 from tests.conformance.faults import FAULTS, TEXT, Row, verdict
 from tframex.testing import FakeVLLM
@@ -39,14 +41,14 @@ def healthy(running: Running) -> bool:
         return running.ask({"url": server.url, "seconds": _PATIENCE}, 60) == {"text": TEXT, "error": None}
 
 
-def outcomes_of(client: Client) -> tuple[list[str], dict[str, str]] | None:
+def outcomes_of(client: Client, rows: Sequence[Row] = FAULTS) -> tuple[list[str], dict[str, str]] | None:
     """All faults with one client, and the versions of its packages; None if it does not work or cannot be installed."""
     running = Running(client)
     try:
         if not healthy(running):
             print(f"{client.name} does not work as it is driven here; left out", file=sys.stderr, flush=True)
             return None
-        return [meet(running, row) for row in FAULTS], running.about["versions"]
+        return [meet(running, row) for row in rows], running.about["versions"]
     except Exception as exc:
         print(f"{client.name} is left out: {exc}", file=sys.stderr, flush=True)
         return None
@@ -64,9 +66,15 @@ def main() -> None:
             # Peers bring openai in versions of their own.
             versions.update({k: v for k, v in found[1].items() if k not in versions})
             print(f"{client.name}: {', '.join(found[0])}", flush=True)
-    table = matrix(outcomes)
-    print(table)
-    keep("conformance", [table], versions)
+    others: dict[str, list[str]] = {}
+    for api, rows in apis.ROWS.items():
+        for client in apis.clients(api):
+            if (found := outcomes_of(client, rows)) is not None:
+                others[client.name] = found[0]
+                print(f"{client.name}: {', '.join(found[0])}", flush=True)
+    tables = [matrix(outcomes), apis.matrix(others, _SHOWN)]
+    print(*tables, sep="\n")
+    keep("conformance", tables, versions)
 
 
 def matrix(outcomes: dict[str, list[str]]) -> Table:

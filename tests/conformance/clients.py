@@ -26,12 +26,14 @@ class Client:
     Attributes:
         name: What people call it.
         adapter: The file that drives it.
-        packages: What to install; nothing for ours, which are in this environment.
+        packages: What to install; nothing for those that are in this environment, ours above all.
+        arguments: What the adapter is told.
     """
 
     name: str
     adapter: str
     packages: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     @property
     def ours(self) -> bool:
@@ -107,7 +109,7 @@ class Running:
     def _start(self) -> None:
         self._answers: queue.Queue[str] = queue.Queue()
         self._process = subprocess.Popen(
-            [self.client.python(), "-W", "ignore", str(ADAPTERS / self.client.adapter)],
+            [self.client.python(), "-W", "ignore", str(ADAPTERS / self.client.adapter), *self.client.arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

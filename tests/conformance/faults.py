@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx2
 
 from tframex.testing import FakeVLLM, Fault
 
-__all__ = ["FAULTS", "TEXT", "Row", "verdict"]
+__all__ = ["FAULTS", "TEXT", "Row", "rows_for", "verdict"]
 
 TEXT = (
     "1. Red: the most obvious colour, but it's also the most versatile.\n"
@@ -19,11 +20,10 @@ TEXT = (
 _MIDDLE = 6000
 
 
-def _between_events() -> int:
+def _between_events(path: str, asked: dict[str, Any]) -> int:
     """The end of the event before the middle: comments that follow half an event would be garbage."""
     with FakeVLLM(TEXT) as server:
-        asked = {"model": "fake", "messages": [{"role": "user", "content": "q"}], "stream": True}
-        body = httpx2.post(f"{server.url}/chat/completions", json=asked, timeout=30).content
+        body = httpx2.post(f"{server.url}{path}", json={"model": "fake", "stream": True, **asked}, timeout=30).content
     return body.rfind(b"\n\n", 0, _MIDDLE) + 2
 
 
@@ -44,22 +44,33 @@ class Row:
     middle: bool = True
 
 
-FAULTS = (
-    Row("end", "clean end in the middle", [Fault.end(_MIDDLE)]),
-    Row("reset", "reset in the middle", [Fault.cut(_MIDDLE)]),
-    Row("error", "error event in the middle", [Fault.error(_MIDDLE)]),
-    Row("silent", "silence in the middle", [Fault.stall(_between_events())]),
-    Row("pings", "only comments from the middle on", [Fault.comments(_between_events())]),
-    Row("junk", "garbage in the middle", [Fault.garbage(_MIDDLE)]),
-    Row("thrice", "three resets in a row", [Fault.cut(_MIDDLE), Fault.cut(3000), Fault.cut(3000)]),
-    Row("bytes", "bytes one by one", [Fault.split(1)], middle=False),
-    Row("empty", "clean end before the first event", [Fault.end(0)], middle=False),
-    Row("refused", "reset before the first event", [Fault.refuse()], middle=False),
-    Row("503", "503 once", [Fault.busy(503)], middle=False),
-    Row("429", "429 with Retry-After once", [Fault.busy(429, retry_after="0.2")], middle=False),
-    Row("200/503", "503 as the first event of a 200", [Fault.error(0, code=503)], middle=False),
-    Row("HTML", "a web page instead of an answer", [Fault.html()], middle=False),
-)
+def rows_for(path: str, asked: dict[str, Any]) -> tuple[Row, ...]:
+    """The faults of an API.
+
+    Args:
+        path: Where its requests go.
+        asked: Such a request.
+    """
+    between = _between_events(path, asked)
+    return (
+        Row("end", "clean end in the middle", [Fault.end(_MIDDLE)]),
+        Row("reset", "reset in the middle", [Fault.cut(_MIDDLE)]),
+        Row("error", "error event in the middle", [Fault.error(_MIDDLE)]),
+        Row("silent", "silence in the middle", [Fault.stall(between)]),
+        Row("pings", "only comments from the middle on", [Fault.comments(between)]),
+        Row("junk", "garbage in the middle", [Fault.garbage(_MIDDLE)]),
+        Row("thrice", "three resets in a row", [Fault.cut(_MIDDLE), Fault.cut(3000), Fault.cut(3000)]),
+        Row("bytes", "bytes one by one", [Fault.split(1)], middle=False),
+        Row("empty", "clean end before the first event", [Fault.end(0)], middle=False),
+        Row("refused", "reset before the first event", [Fault.refuse()], middle=False),
+        Row("503", "503 once", [Fault.busy(503)], middle=False),
+        Row("429", "429 with Retry-After once", [Fault.busy(429, retry_after="0.2")], middle=False),
+        Row("200/503", "503 as the first event of a 200", [Fault.error(0, code=503)], middle=False),
+        Row("HTML", "a web page instead of an answer", [Fault.html()], middle=False),
+    )
+
+
+FAULTS = rows_for("/chat/completions", {"messages": [{"role": "user", "content": "q"}]})
 
 
 def verdict(text: str, error: str | None, *, middle: bool) -> str:

@@ -26,7 +26,7 @@ class CuttingProxy:
         self.cuts: list[int] = []
         """After how many events the next answers are cut."""
         self.bodies: list[dict[str, Any]] = []
-        """What completions were asked for."""
+        """What completions and responses were asked for; nothing for a response that is retrieved."""
         self._upstream = port
         self._ids = ids
         self._port = 0
@@ -73,11 +73,11 @@ class CuttingProxy:
             length = next((int(line[15:]) for line in lines if line.lower().startswith("content-length:")), 0)
             body = await reader.readexactly(length)
             cut = None
-            if lines[0].split()[1].endswith("/completions"):
-                asked = json.loads(body)
+            if "/completions" in lines[0] or "/responses" in lines[0]:
+                asked = json.loads(body) if body else {}
                 self.bodies.append(asked)
                 cut = self.cuts.pop(0) if self.cuts else None
-                if not self._ids:
+                if asked and not self._ids:
                     body = json.dumps({k: v for k, v in asked.items() if k != "return_token_ids"}).encode()
             kept = [line for line in lines[:-2] if not line.lower().startswith(("content-length:", "connection:"))]
             head = "\r\n".join([*kept, f"content-length: {len(body)}", "connection: close", "", ""]).encode("latin-1")

@@ -41,6 +41,8 @@ _ENVIRONMENT = {
     "TRANSFORMERS_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
+    # Responses that are generated in the background are kept.
+    "VLLM_ENABLE_RESPONSES_API_STORE": "1",
 }
 
 
