@@ -174,6 +174,36 @@ def test_a_subclass_with_its_own_ways_is_asked_for_each_request() -> None:
     assert [dict(headers)["x-number"] for _, _, headers, *_ in found] == ["0", "1", "2"]
 
 
+def test_a_subclass_with_its_own_headers_is_asked_for_them_once_for_each_request() -> None:
+    """A count of its own shows how often it was asked."""
+
+    class Counting(tframex.AsyncOpenAI):
+        asked = 0
+
+        @property
+        def default_headers(self) -> Any:
+            self.asked += 1
+            return {**super().default_headers, "x-asked": str(self.asked)}
+
+    found = seen(Counting(base_url=URL, api_key="k"), thrice)
+    assert [dict(headers)["x-asked"] for _, _, headers, *_ in found] == ["1", "2", "3"]
+
+
+def test_what_is_added_to_a_request_before_it_is_sent_is_not_in_the_next() -> None:
+    """A provider signs each request so."""
+
+    class Signing(tframex.AsyncOpenAI):
+        signed = 0
+
+        async def _prepare_request(self, request: httpx2.Request) -> None:
+            assert "x-signature" not in request.headers
+            self.signed += 1
+            request.headers["x-signature"] = str(self.signed)
+
+    found = seen(Signing(base_url=URL, api_key="k"), thrice)
+    assert [dict(headers)["x-signature"] for _, _, headers, *_ in found] == ["1", "2", "3"]
+
+
 def test_a_key_that_is_fetched_for_each_request_is_sent_with_it() -> None:
     """A template with the key of an earlier request would be refused after an hour."""
     keys = iter(["one", "two", "two", "three"])

@@ -21,7 +21,7 @@ _NAME = "_tframex_templates"
 # As the official client writes the types that JSON has; it knows two more.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 # A client class that has one of these in its own way may build each request differently.
-_OFFICIAL = ("_build_headers", "_validate_headers", "_prepare_url", "_auth_query")
+_OFFICIAL = ("_build_headers", "_validate_headers", "_prepare_url", "_auth_query", "default_headers")
 _HTTP = ("build_request", "_merge_url", "_merge_headers", "_merge_cookies", "_merge_queryparams")
 
 
@@ -31,16 +31,18 @@ class Template:
 
     Attributes:
         request: The request.
+        headers: Its headers as they were built: before it is sent, a provider or a hook may change those of the request.
         ingredients: What it was built from, without the body.
     """
 
     request: httpx2.Request
+    headers: httpx2.Headers
     ingredients: list[Any]
 
     def with_body(self, body: bytes) -> httpx2.Request:
         """The request with another body."""
         built = self.request
-        headers = built.headers.copy()
+        headers = self.headers.copy()
         headers["Content-Length"] = str(len(body))
         request = httpx2.Request(
             built.method,
@@ -79,7 +81,7 @@ def build_request(client: Any, official: Callable[..., Any], options: Any, retri
             # The official client knows how to write it, or says what is wrong with it.
             return official(options, retries_taken=retries_taken)
     request = official(options, retries_taken=retries_taken)
-    templates[options.url] = Template(request, ingredients)
+    templates[options.url] = Template(request, request.headers.copy(), ingredients)
     return request
 
 
