@@ -10,6 +10,7 @@ import httpx2
 
 from tframex.exchange._aiohttp_errors import cause, translated
 from tframex.exchange._body import Tap
+from tframex.exchange._read_now import read_now
 from tframex.exchange._ticks import Ticks
 
 __all__ = ["body_of"]
@@ -159,10 +160,7 @@ class TappedBody(AioBody, Tap):
         if self._due != moment or self._paused is None:
             return  # It has been released meanwhile.
         self._due = 0.0
-        look = getattr(self._paused, "_read_ready", None)
-        if look is not None:
-            # What the event loop would call, after it had been asked to look and had looked: half of the cost of a read.
-            look()
+        read_now(self._paused, self._protocol)
         if not self.ready() or self._reader._eof:
             self._resume()
 
