@@ -23,7 +23,7 @@ TEXT = ' red, “naïve” and \\ "blue".\n静か \U0001f600'
 LONG = "".join(f" word {number}" for number in range(200))
 ASKED: Any = {"model": "fake", "prompt": PROMPT, "max_tokens": 1000, "stream": True}
 SSE = "text/event-stream"
-CAPTURED = sorted((ROOT / "tests" / "data").glob("vllm-*-completion*.txt"))
+CAPTURED = sorted((ROOT / "tests" / "data").glob("*-completion*.txt"))
 NOTHING: dict[str, Any] = {}
 
 
@@ -102,7 +102,8 @@ def test_the_ids_of_tokens_are_in_the_chunks_of_whoever_asks_for_them() -> None:
 
 
 @pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.stem)
-def test_captured_bytes_of_vllm_give_the_chunks_of_the_official_client(path: Any) -> None:
+def test_captured_bytes_give_the_chunks_of_the_official_client(path: Any) -> None:
+    """VLLM and llama.cpp."""
     with FakeVLLM(faults=[Fault.answer(path.read_bytes(), content_type=SSE)] * 2) as server:
         assert text_of(assert_same(server)).startswith(" the primary colours")
 

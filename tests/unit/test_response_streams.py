@@ -27,7 +27,7 @@ LONG = " ".join(f"word {number}" for number in range(200))
 ASKED: Any = {"model": "fake", "input": "Name three colours.", "stream": True}
 STORED: Any = {**ASKED, "background": True}
 SSE = "text/event-stream"
-CAPTURED = sorted((ROOT / "tests" / "data").glob("vllm-*-response*.txt"))
+CAPTURED = sorted((ROOT / "tests" / "data").glob("*-response*.txt"))
 
 
 class Reader:
@@ -118,7 +118,8 @@ def test_the_events_are_those_of_the_official_client(dialect: Any) -> None:
 
 
 @pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.stem)
-def test_captured_bytes_of_vllm_give_the_events_of_the_official_client(path: Any) -> None:
+def test_captured_bytes_give_the_events_of_the_official_client(path: Any) -> None:
+    """vLLM, also with log probabilities; and llama.cpp, whose events have no numbers and few of the fields."""
     with FakeVLLM(faults=[Fault.answer(path.read_bytes(), content_type=SSE)] * 2) as server:
         official, ours = both_read(server)
     assert_same(ours, official)
@@ -221,6 +222,16 @@ def test_a_response_that_breaks_off_is_an_error_that_both_libraries_know(
     assert isinstance(caught.value, tframex.APIStreamInterruptedError)
     assert caught.value.partial == text_of(reader.seen)
     assert TEXT.startswith(caught.value.partial)
+    assert caught.value.partial
+
+
+@pytest.mark.parametrize("path", CAPTURED, ids=lambda path: path.stem)
+def test_the_text_so_far_is_in_the_error_however_its_events_look(reader: Reader, path: Any) -> None:
+    body = path.read_bytes()
+    fault = Fault.answer(body[: body.rindex(b"event: response.completed")], content_type=SSE)
+    with FakeVLLM(faults=[fault]) as server, pytest.raises(StreamInterruptedError) as caught:
+        reader.read(server.url)
+    assert caught.value.partial == text_of(reader.seen)
     assert caught.value.partial
 
 

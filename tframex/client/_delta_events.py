@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tframex.client._slots import new_object, set_extra, set_fields, set_names, set_private
 
-__all__ = ["TEXT", "decode_deltas", "make_delta"]
+__all__ = ["KINDS", "TEXT", "decode_deltas", "make_delta"]
 
 # OpenAI adds it to each delta, to hide the length of the text; the official types do not declare it.
 _PADDING = "obfuscation"
@@ -62,13 +62,19 @@ def _maker(kind: type[BaseModel], tag: str, names: list[str], lists: list[str]) 
 
 
 _MAKERS: dict[type, Callable[[Any], BaseModel]] = {}
+KINDS: dict[str, type[BaseModel]] = {}
+"""The official classes of deltas, by the type of the event."""
 TEXT: type = type(None)
 """The class of decoded events that are text of the output."""
 
 # Those of the installed version of the official client: they have become more, and will again.
 for _kind in get_args(get_args(ResponseStreamEvent)[0]):
+    (_tag,) = get_args(_kind.model_fields["type"].annotation)
+    if "delta" in _kind.model_fields:
+        # The official client defers building validators until they are first used.
+        _kind.model_rebuild()
+        KINDS[_tag] = _kind
     if (_found := _fields(_kind)) is not None:
-        (_tag,) = get_args(_kind.model_fields["type"].annotation)
         _struct = msgspec.defstruct(
             _kind.__name__,
             [*_found, (_PADDING, str | msgspec.UnsetType, msgspec.UNSET)],

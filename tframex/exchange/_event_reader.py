@@ -23,18 +23,20 @@ DeltaDecoder = Callable[[bytes], "list[Any] | None"]
 """Decodes lines that are all deltas, each with `sequence_number` and `delta`; None if one of them is not."""
 
 _WHAT = "Responses"
+_TEXT = "response.output_text.delta"
 # They say how a response has ended. Nothing follows the first; what follows the others is still read.
 _LAST = "response.completed"
 _ENDS = frozenset({_LAST, "response.incomplete", "response.failed", "error"})
 
 
 class _Event(msgspec.Struct, gc=False):
-    """What has to be known of an event that is no delta."""
+    """What has to be known of an event that does not simply continue the text."""
 
     type: Any = None
     sequence_number: Any = None
     response: Any = None
     error: Any = None
+    delta: Any = None
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
@@ -158,9 +160,9 @@ class EventReader:
                 self._trail.note_response(event.response)
             if not self._trail.takes(event.sequence_number, joined=self._joined, model_id=self._model_id):
                 continue
-            deltas = self._decode(item) or [None]
-            self._trail.note_texts([delta.delta for delta in deltas if type(delta) is self._text])
-            batch.deltas += deltas
+            if event.type == _TEXT and isinstance(event.delta, str):
+                self._trail.note_texts([event.delta])
+            batch.deltas += self._decode(item) or [None]
             batch.data.append(item)
             self.complete = self.complete or event.type in _ENDS
             self.done = event.type == _LAST
