@@ -18,7 +18,20 @@ import openai
 import tframex
 from tframex import sync
 
-__all__ = ["ASYNC", "BARE", "INTERVAL", "MESSAGES", "OFFICIAL", "OFFICIAL_SYNC", "SYNC", "Measured", "measure", "shown"]
+__all__ = [
+    "ASYNC",
+    "BARE",
+    "INTERVAL",
+    "MESSAGES",
+    "OFFICIAL",
+    "OFFICIAL_SYNC",
+    "SYNC",
+    "Bare",
+    "Measured",
+    "measure",
+    "model_call",
+    "shown",
+]
 
 MESSAGES: Any = [{"role": "user", "content": "Name three colours."}]
 BODY = {"model": "smol", "messages": MESSAGES, "stream": True}

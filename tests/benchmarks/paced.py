@@ -14,7 +14,7 @@ __all__ = ["run"]
 
 PACE, ROUNDS = 0.02, 3
 STREAMS, TOKENS = 200, 500
-THREADS, THREAD_TOKENS = 16, 250
+THREADS, THREAD_TOKENS = 16, 200
 # The synchronous forms, each beside its asynchronous twin.
 TWINS = {
     "tframex.OpenAI": "tframex.AsyncOpenAI",

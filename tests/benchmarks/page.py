@@ -50,6 +50,9 @@ def main() -> None:
             if table.plot is not None:
                 sections.append(_plotted(table))
     PAGE.write_text("\n".join(sections), encoding="utf-8")
+    for plot in PLOTS.glob("*.svg"):
+        if f"assets/{plot.name}" not in PAGE.read_text(encoding="utf-8"):
+            plot.unlink()  # of a table that there is no longer
     print(f"-> {PAGE.relative_to(ROOT)}")
     for path, depth in ((ROOT / "README.md", "docs/benchmarks.md"), (ROOT / "docs" / "index.md", "benchmarks.md")):
         _fill(path, facts, days, depth)

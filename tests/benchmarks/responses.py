@@ -21,7 +21,7 @@ from tests.benchmarks.table import Table
 __all__ = ["run"]
 
 PACE, ROUNDS = 0.02, 3
-STREAMS, TOKENS = 100, 250
+STREAMS, TOKENS = 100, 150
 THREADS = 16
 WAYS = {
     "responses": "responses.create(stream=True)",

@@ -12,7 +12,7 @@ from tests.benchmarks.table import Table
 
 __all__ = ["run"]
 
-PACE, STREAMS, TOKENS, ROUNDS = 0.02, 100, 250, 3
+PACE, STREAMS, TOKENS, ROUNDS = 0.02, 100, 150, 3
 NAMES = [BARE, "VLLMModel.call_stream", "VLLMModel.call_stream, interval=0.05", "VLLMModel.call"]
 
 
