@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "GRAMMARS",
     "LLAMA_CPP",
     "OPENAI",
     "SERVERS",
@@ -158,6 +159,24 @@ OPENAI = ServerKind(
 )
 
 SERVERS = (VLLM, LLAMA_CPP, OPENAI, UNKNOWN)
+
+GRAMMARS = frozenset(
+    {
+        "ebnf",
+        "grammar",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "json_schema",
+        "regex",
+        "structural_tag",
+        "structured_outputs",
+    }
+)
+"""Options by which some server makes an answer follow a grammar: of vLLM, llama.cpp and SGLang. `response_format` is not
+among them, since it may also ask for plain text.
+"""
 
 
 def server_named(name: str) -> ServerKind:

@@ -270,6 +270,9 @@ def test_an_answer_that_lacks_nothing_but_its_finish_reason_is_not_asked_for(rea
         {"max_tokens": openai.omit},
         {"extra_body": {"truncate_prompt_tokens": 5}},
         {"extra_body": {"structured_outputs": {"regex": "a+"}}},
+        {"extra_body": {"grammar": "root ::= [a-z]+"}},
+        {"extra_body": {"json_schema": {"type": "object"}}},
+        {"extra_body": {"include_stop_str_in_output": True}, "stop": ["END"]},
     ],
     ids=lambda asked: next(iter(asked.get("extra_body", asked))),
 )

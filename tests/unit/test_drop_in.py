@@ -8,8 +8,9 @@ import inspect
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import anyio
@@ -316,26 +317,32 @@ class Both:
         self._backend = backend
         self._kind: Any = tframex.OpenAI if backend == "sync" else tframex.AsyncOpenAI
 
-    def stream(self, url: str, until: Callable[[Any], bool] | None = None, **options: Any) -> list[Any]:
+    def stream(
+        self,
+        url: str,
+        until: Callable[[Any], bool] | None = None,
+        asked: Mapping[str, Any] = MappingProxyType({}),
+        **options: Any,
+    ) -> list[Any]:
         """The chunks, as far as `until` and with what follows closing the stream there."""
         if self._backend == "sync":
-            return self._read(url, until, options)
-        return anyio.run(self._read_async, url, until, options, backend=self._backend)
+            return self._read(url, until, asked, options)
+        return anyio.run(self._read_async, url, until, asked, options, backend=self._backend)
 
-    def _read(self, url: str, until: Any, options: Any) -> list[Any]:
+    def _read(self, url: str, until: Any, asked: Any, options: Any) -> list[Any]:
         chunks = []
         with self._kind(base_url=url, api_key="k", **options) as client:
-            stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True, **asked)
             for chunk in stream:
                 chunks.append(chunk)
                 if until is not None and until(chunks):
                     stream.close()
         return chunks
 
-    async def _read_async(self, url: str, until: Any, options: Any) -> list[Any]:
+    async def _read_async(self, url: str, until: Any, asked: Any, options: Any) -> list[Any]:
         chunks = []
         async with self._kind(base_url=url, api_key="k", **options) as client:
-            stream = await client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
+            stream = await client.chat.completions.create(model="fake", messages=MESSAGES, stream=True, **asked)
             async for chunk in stream:
                 chunks.append(chunk)
                 if until is not None and until(chunks):
@@ -382,6 +389,22 @@ def test_an_error_event_keeps_its_body_and_code(both: Both) -> None:
         assert isinstance(body, dict)
         assert body["message"].startswith("EngineCore encountered an issue")
         assert isinstance(caught.value, tframex.APIStreamInterruptedError) is partial
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"extra_body": {"grammar": "root ::= [a-z]+"}},
+        {"extra_body": {"regex": "[a-z]+"}},
+        {"stop": ["END"], "extra_body": {"include_stop_str_in_output": True}},
+    ],
+)
+def test_a_chat_that_could_be_joined_wrongly_is_not_continued(both: Both, asked: dict[str, Any]) -> None:
+    """A grammar starts over, and a stop string that the cut divides is not recognised."""
+    with FakeVLLM(LONG, faults=[Fault.cut(9000)]) as server:
+        with pytest.raises(tframex.APIStreamInterruptedError):
+            both.stream(server.url, asked=asked)
+        assert len(server.completions()) == 1
 
 
 def test_a_stream_that_falls_silent_after_text_is_both_a_timeout_and_interrupted(both: Both) -> None:

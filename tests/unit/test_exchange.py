@@ -260,7 +260,13 @@ def test_json_of_another_shape_is_read_as_far_as_it_is_understood(choice: Any, t
         {"response_format": {"type": "json_object"}},
         {"structured_outputs": {"choice": ["a"]}},
         {"guided_json": {}, "guided_regex": "x"},
+        {"grammar": 'root ::= "a"'},
+        {"json_schema": {"type": "object"}},
+        {"regex": "a+"},
+        {"ebnf": 'root ::= "a"'},
+        {"structural_tag": "{}"},
         {"echo": True},
+        {"stop": ["END"], "include_stop_str_in_output": True},
     ],
 )
 def test_what_cannot_be_joined_is_never_joined(options: dict[str, Any]) -> None:

@@ -77,6 +77,20 @@ def test_parts_are_read_by_as_many_calls_as_the_server_takes(colour: Colour) -> 
         assert 4 <= server.most <= 8
 
 
+@pytest.mark.parametrize("kind", [ChainOfAgents, MapReduceSystem])
+def test_the_grammar_of_the_answer_is_not_that_of_the_notes(colour: Colour, kind: Any) -> None:
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k")) as model:
+            system = colour.make(kind("c", colour.original(model), chunk_size=300))
+            assert await system.run("Who?", TEXT, grammar="root ::= name", regex="[A-Z].*") == "It was Name7."
+
+    with FakeVLLM(reader) as server:
+        colour.run(body)
+        *notes, answer = server.completions()
+    assert (answer.body["grammar"], answer.body["regex"]) == ("root ::= name", "[A-Z].*")
+    assert all("grammar" not in record.body and "regex" not in record.body for record in notes)
+
+
 # -- what a checkpoint is known by --------------------------------------------------------------------------------------
 
 

@@ -10,23 +10,12 @@ from tframex._types import Message, Messages
 from tframex.errors import ConfigurationError
 from tframex.exchange._at_call import copy_of
 from tframex.exchange._sendable import check_transport, not_json
+from tframex.servers import GRAMMARS
 
 __all__ = ["ChatRequest", "sending_options"]
 
 # A grammar starts over with every request, so the continuation of half a JSON document would be a second document.
-_NOT_SPLICEABLE = frozenset(
-    {
-        "echo",
-        "function_call",
-        "functions",
-        "guided_choice",
-        "guided_grammar",
-        "guided_json",
-        "guided_regex",
-        "structured_outputs",
-        "tools",
-    }
-)
+_NOT_SPLICEABLE = GRAMMARS | {"echo", "function_call", "functions", "tools"}
 # What only the chat endpoint knows; the rest of a request means the same to /v1/completions.
 _CHAT_ONLY = frozenset(
     {
@@ -122,10 +111,14 @@ class ChatRequest:
 
     @property
     def spliceable(self) -> bool:
-        """Whether two halves of an answer to this request can be joined: no tools, no grammar, one choice."""
+        """Whether two halves of an answer to this request can be joined: no tools, no grammar, one choice.
+
+        With `include_stop_str_in_output` half a stop string may have arrived, whose other half would not be recognised.
+        """
         format_ = self.options.get("response_format")
         return (
             self.options.get("n") in (None, 1)
+            and not (self.options.get("stop") and self.options.get("include_stop_str_in_output"))
             and not any(self.options.get(name) for name in _NOT_SPLICEABLE)
             and (format_ is None or (isinstance(format_, Mapping) and format_.get("type") == "text"))
         )

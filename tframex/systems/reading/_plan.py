@@ -8,6 +8,7 @@ from typing import Any
 from tframex._types import Message
 from tframex.chunking import chunk_text
 from tframex.model import BaseModel
+from tframex.servers import GRAMMARS
 from tframex.systems.reading._fitting import Fitting
 from tframex.systems.reading._step_runner import StepRunner
 from tframex.systems.reading.prompts import LongTextPrompts
@@ -16,25 +17,18 @@ from tframex.tokens import TokenCounter
 __all__ = ["ReadingPlan", "beginning", "user"]
 
 # What shapes the answer does not shape the notes.
-_ANSWER_ONLY = frozenset(
-    {
-        "guided_choice",
-        "guided_grammar",
-        "guided_json",
-        "guided_regex",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "n",
-        "parallel_tool_calls",
-        "response_format",
-        "stop",
-        "structured_outputs",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-    }
-)
+_ANSWER_ONLY = GRAMMARS | {
+    "logprobs",
+    "max_completion_tokens",
+    "max_tokens",
+    "n",
+    "parallel_tool_calls",
+    "response_format",
+    "stop",
+    "tool_choice",
+    "tools",
+    "top_logprobs",
+}
 
 
 @dataclass(frozen=True)
