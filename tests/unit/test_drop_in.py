@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
-from types import MappingProxyType
+from types import MappingProxyType, new_class
 from typing import Any
 
 import anyio
@@ -314,7 +314,7 @@ class Both:
     """One body for the drop-in clients of both colours."""
 
     def __init__(self, backend: str) -> None:
-        self._backend = backend
+        self.backend = backend
         self._kind: Any = tframex.OpenAI if backend == "sync" else tframex.AsyncOpenAI
 
     def stream(
@@ -325,9 +325,9 @@ class Both:
         **options: Any,
     ) -> list[Any]:
         """The chunks, as far as `until` and with what follows closing the stream there."""
-        if self._backend == "sync":
+        if self.backend == "sync":
             return self._read(url, until, asked, options)
-        return anyio.run(self._read_async, url, until, asked, options, backend=self._backend)
+        return anyio.run(self._read_async, url, until, asked, options, backend=self.backend)
 
     def _read(self, url: str, until: Any, asked: Any, options: Any) -> list[Any]:
         chunks = []
@@ -360,8 +360,8 @@ class Both:
                 iterator: Any = stream._iterator
                 await iterator.aclose()
 
-        if self._backend != "sync":
-            return anyio.run(body, backend=self._backend)
+        if self.backend != "sync":
+            return anyio.run(body, backend=self.backend)
         with tframex.OpenAI(base_url="http://h", api_key="k", http_client=http_client) as client:
             stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True)
             for _ in stream:
@@ -504,7 +504,7 @@ def test_a_connection_that_fails_while_it_is_closed_is_no_break(both: Both) -> N
     requests: list[httpx2.Request] = []
     transport = httpx2.MockTransport(handle)
     http_client = (
-        httpx2.Client(transport=transport) if both._backend == "sync" else httpx2.AsyncClient(transport=transport)
+        httpx2.Client(transport=transport) if both.backend == "sync" else httpx2.AsyncClient(transport=transport)
     )
     both.leave(http_client)
     assert len(requests) == 1
@@ -539,10 +539,10 @@ def test_closing_from_another_task_ends_the_wait_of_a_reader_that_has_resumed(bo
 
     chunks: list[Any] = []
     with FakeVLLM(LONG, faults=[Fault.end(3000), Fault.stall(1500)]) as server:
-        if both._backend == "sync":
+        if both.backend == "sync":
             main()
         else:
-            anyio.run(body, backend=both._backend)
+            anyio.run(body, backend=both.backend)
         assert len(server.completions()) == 2
 
 
@@ -575,3 +575,43 @@ def test_our_client_serves_a_model() -> None:
         tframex.sync.VLLMModel.from_client(client, "fake") as model,
     ):
         assert model.call(USER).text == TEXT
+
+
+class _Own(openai.BaseModel):
+    """What a user may want instead of the official type."""
+
+
+def _own_stream(base: Any, kind: str) -> Any:
+    return {"object": base[object], "model": base[_Own], "subclass": new_class("Mine", (base[_Own],))}[kind]
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/completions", "/responses"])
+@pytest.mark.parametrize("kind", ["object", "model", "subclass"])
+def test_a_stream_of_types_that_the_user_chose_is_the_official_one(both: Both, path: str, kind: str) -> None:
+    body = {"model": "fake", "messages": MESSAGES, "prompt": "p", "input": "x", "stream": True, "max_tokens": 99}
+
+    def ask(client: Any) -> Any:
+        base: Any = openai.Stream if both.backend == "sync" else openai.AsyncStream
+        kinds.append(_own_stream(base, kind))
+        return client.post(path, body=body, cast_to=object, stream=True, stream_cls=kinds[-1])
+
+    async def body_async() -> None:
+        async with tframex.AsyncOpenAI(base_url=server.url, api_key="k") as client:
+            for _ in range(2):
+                stream = await ask(client)
+                found.append((type(stream), [item async for item in stream]))
+
+    kinds: list[Any] = []
+    found: list[Any] = []
+    with FakeVLLM(TEXT) as server:
+        if both.backend == "sync":
+            with tframex.OpenAI(base_url=server.url, api_key="k") as client:
+                for _ in range(2):
+                    stream = ask(client)
+                    found.append((type(stream), list(stream)))
+        else:
+            anyio.run(body_async, backend=both.backend)
+        assert all("return_token_ids" not in record.body for record in server.requests)
+    for asked, (stream_type, items) in zip(kinds, found, strict=True):
+        assert stream_type is (getattr(asked, "__origin__", None) or asked)
+        assert {type(item) for item in items} == {dict if kind == "object" else _Own}

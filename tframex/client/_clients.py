@@ -94,8 +94,8 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         asking = None
         try:
             if stream:
-                stream_cls = stream_class(options, stream_cls, asynchronous=True)
-                asking = asking_for_ids(self, cast_to, options)
+                stream_cls = stream_class(options, cast_to, stream_cls, asynchronous=True)
+                asking = asking_for_ids(self, stream_cls, options)
             if asking is not None:
                 try:
                     return await super().request(cast_to, asking, stream=stream, stream_cls=stream_cls)
@@ -197,8 +197,8 @@ class OpenAI(openai.OpenAI):
         asking = None
         try:
             if stream:
-                stream_cls = stream_class(options, stream_cls, asynchronous=False)
-                asking = asking_for_ids(self, cast_to, options)
+                stream_cls = stream_class(options, cast_to, stream_cls, asynchronous=False)
+                asking = asking_for_ids(self, stream_cls, options)
             if asking is not None:
                 try:
                     return super().request(cast_to, asking, stream=stream, stream_cls=stream_cls)

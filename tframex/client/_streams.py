@@ -78,24 +78,31 @@ class EventStream(AnswerStream[ResponseStreamEvent], Stream[ResponseStreamEvent]
 
 
 _RETRIEVED = re.compile(r"/responses/([^/?]+)")
-_ASYNC: Mapping[str, Any] = {
-    "/chat/completions": AsyncChatStream,
-    "/completions": AsyncCompletionStream,
-    "/responses": AsyncEventStream,
-}
-_SYNC: Mapping[str, Any] = {
-    "/chat/completions": ChatStream,
-    "/completions": CompletionStream,
-    "/responses": EventStream,
+# By path: the official type of the objects, and our streams of them.
+_STREAMS: Mapping[str, tuple[Any, Any, Any]] = {
+    "/chat/completions": (ChatCompletionChunk, AsyncChatStream, ChatStream),
+    "/completions": (Completion, AsyncCompletionStream, CompletionStream),
+    "/responses": (ResponseStreamEvent, AsyncEventStream, EventStream),
 }
 
 
-def stream_class(options: Any, official: Any, *, asynchronous: bool) -> Any:
-    """The class for the stream that a request asks for: one of ours, where there is one."""
-    ours = _ASYNC if asynchronous else _SYNC
-    if options.method.lower() == "get":
-        return ours["/responses"] if _RETRIEVED.fullmatch(options.url) else official
-    return ours.get(options.url, official)
+def stream_class(options: Any, cast_to: Any, asked: Any, *, asynchronous: bool) -> Any:
+    """The class for the stream that a request asks for: one of ours, where there is one of the objects that are asked for.
+
+    Args:
+        options: The official client's options of the request.
+        cast_to: The type of the objects of a stream whose class is left to the client.
+        asked: The class that is asked for, if any.
+        asynchronous: The client is asynchronous.
+    """
+    retrieved = options.method.lower() == "get" and _RETRIEVED.fullmatch(options.url)
+    found = _STREAMS.get("/responses" if retrieved else options.url)
+    if found is None or (options.method.lower() == "get" and not retrieved):
+        return asked
+    kind, ours_async, ours = found
+    base: Any = AsyncStream if asynchronous else Stream
+    official = cast_to == kind if asked is None else asked == base[kind]
+    return (ours_async if asynchronous else ours) if official else asked
 
 
 def _chat(client: Any, options: Any, response: Any) -> Source[ChatCompletionChunk]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import openai
-from openai.types import Completion
 
 from tframex.client._shared import Shared
+from tframex.client._streams import AsyncCompletionStream, CompletionStream
 from tframex.exchange import TextRequest
 
 __all__ = ["asking_for_ids", "refused_ids"]
@@ -15,11 +15,13 @@ __all__ = ["asking_for_ids", "refused_ids"]
 _NAME = "return_token_ids"
 
 
-def asking_for_ids(client: Any, cast_to: Any, options: Any) -> Any:
+def asking_for_ids(client: Any, stream_cls: Any, options: Any) -> Any:
     """The request with the wish for token ids; None if it cannot be continued, or the endpoint may not have them."""
+    if stream_cls not in (AsyncCompletionStream, CompletionStream):
+        return None
     shared: Shared = client._tframex
     body = {**(options.json_data or {}), **(options.extra_json or {})}
-    if cast_to is not Completion or options.url != "/completions" or shared.resume != "auto" or _NAME in body:
+    if shared.resume != "auto" or _NAME in body:
         return None
     model = str(body.get("model") or "")
     if not shared.of(str(client.base_url), model).token_ids:
