@@ -14,7 +14,6 @@ __all__ = ["Evidence"]
 # How many tokens may be missing (or 5 %, if that is more) where everything else shows that the answer is complete: special
 # ones, for which some servers send no event.
 _SPECIAL = 4
-_FIELDS = (b"data:", b":", b"event:", b"id:", b"retry:")
 
 
 class Evidence:
@@ -73,14 +72,9 @@ class Evidence:
     def lack(self, model_id: str) -> ModelError:
         """The error for a response that ended without a failure but is not complete."""
         reader = self._reader
-        if not reader.is_stream or (not reader.events and reader.head and not _may_be_events(reader.head)):
-            return unreadable(reader.head, model_id=model_id)
+        if not reader.start.is_stream or not (reader.events or reader.start.may_be_events()):
+            return unreadable(reader.start.head, model_id=model_id)
         if self.lossy:
             arrived = len(self._collector.tokens.ids)
             return stream_cut(model_id=model_id, why=f"the server counts {self._counted} tokens, {arrived} arrived")
         return stream_cut(model_id=model_id)
-
-
-def _may_be_events(head: bytes) -> bool:
-    """Whether a body that ended before its first event began like a stream of events."""
-    return any(head.startswith(field[: len(head)]) for field in _FIELDS)

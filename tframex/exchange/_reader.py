@@ -8,6 +8,7 @@ import msgspec
 
 from tframex.errors import ModelError
 from tframex.exchange._arrival import Arrival
+from tframex.exchange._body_start import BodyStart
 from tframex.exchange._collector import Collector
 from tframex.exchange._failures import started_over, unreadable
 from tframex.exchange._ledger import Ledger
@@ -20,7 +21,6 @@ from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_lenie
 
 __all__ = ["ResponseReader"]
 
-_HEAD = 300
 # How many events are decoded in full after one that is more than text, before text alone is expected again.
 _OTHERS = 16
 # How many events at the end of an answer are more than text: the one with its finish reason, the usage, `[DONE]`.
@@ -56,8 +56,7 @@ class ResponseReader:
         self._ledger = ledger
         self.splice: Splice | None = None
         """Joins this response to what has arrived before; None: it begins the answer."""
-        self.is_stream = True
-        self.head = b""
+        self.start = BodyStart()
         self.events = 0
         """How many chunks were decoded in full. The first one always is, so 0 means that none has arrived."""
         self.done = False
@@ -66,7 +65,6 @@ class ResponseReader:
         """Every answer has its finish reason."""
         self.failure: ModelError | None = None
         self._decoder = SSEDecoder()
-        self._undecided = False
         self._plain = 0
         """Above 0, an event is expected to be nothing but text; -N, not for the next N + 1 events."""
         self._served = served
@@ -82,24 +80,17 @@ class ResponseReader:
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
         self._served.learn_from_headers(headers)
-        content_type = headers.get("content-type", "")
-        # Some servers label their event streams so; the beginning of the body tells.
-        self._undecided = content_type.startswith(("text/html", "application/json"))
-        self.is_stream = not self._undecided
+        self.start.opened(headers)
 
     def feed(self, data: bytes) -> Arrival:
         """Take bytes of the body and return the chunks that are new to the reader.
 
         A failure is not raised but kept in `failure`, since the chunks before it must reach the reader first.
         """
-        if len(self.head) < _HEAD:
-            self.head += data if self._undecided else data[: 65536 if not self.is_stream else _HEAD]
         # The hot path of every stream: half a microsecond for each of many events, two for one that comes alone.
         batch = Arrival([], [], [], self.splice is not None)
-        if not self.is_stream:
-            if not (self._undecided and self._begins_like_events()):
-                return batch
-            data, self.head = self.head, self.head[:_HEAD]
+        if not self.start.decided:
+            data = self.start.take(data)
         try:
             items = self._decoder.feed(data)
             if self._plain > 0 and items:
@@ -114,15 +105,11 @@ class ResponseReader:
         except Exception as exc:
             # Any class: a server can send what makes a decoder raise RecursionError or OverflowError. What was read
             # before it is handed out; an exception from here would lose it, though it is noted as received.
-            self.failure = unreadable(self.head, model_id=self._model_id, partial=self._collector.text, why=str(exc))
+            self.failure = unreadable(
+                self.start.head, model_id=self._model_id, partial=self._collector.text, why=str(exc)
+            )
             self.failure.__cause__ = exc
         return batch
-
-    def _begins_like_events(self) -> bool:
-        head = self.head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
-        self.is_stream = head.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
-        self._undecided = not self.is_stream and len(head) < len(b"retry:")
-        return self.is_stream
 
     def _take_texts(self, items: list[bytes], batch: Arrival) -> list[str] | None:
         """Take in events that are nothing but text, all together; None if one of them is something else."""
