@@ -29,6 +29,7 @@ _PARTS = (
     "_protocol",
     "_size",
     "_wait",
+    "_waiter",
 )
 _SLOTS = ("_reading_paused", "transport")
 
@@ -111,6 +112,11 @@ class TappedBody(AioBody, Tap):
             self._resume()
         waiting: Awaitable[None] = self._reader._wait("read")
         return waiting
+
+    def interrupt(self) -> None:
+        waiter = self._reader._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(TimeoutError())
 
     def take(self) -> bytes:
         reader = self._reader

@@ -1,4 +1,4 @@
-"""What one network read returned."""
+"""What one network read returned, or what follows from the end of an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta
 __all__ = ["Arrival", "ending"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Arrival:
     """What one network read returned.
 

@@ -34,6 +34,10 @@ class Tap(ABC):
         """Wait until there may be something to take."""
 
     @abstractmethod
+    def interrupt(self) -> None:
+        """End the wait for an arrival, if there is one, by a `TimeoutError`."""
+
+    @abstractmethod
     def take(self) -> bytes:
         """All bytes that are there; none at the end. Raises what the connection failed with."""
 
@@ -102,7 +106,8 @@ class Body:
             return await self._clock.wait(self._next(), deadline)
         while not tap.ready():
             try:
-                await self._clock.wait(tap.arrival(), deadline)
+                self._clock.bound(deadline, tap.interrupt)
+                await tap.arrival()
             except TimeoutError:
                 if tap.ready():
                     break

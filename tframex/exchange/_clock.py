@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
@@ -38,6 +38,16 @@ class ReadClock:
         with anyio.fail_after(None if deadline == math.inf else max(0.0, deadline - self.now())):
             return await awaitable
 
+    def bound(self, deadline: float, interrupt: Callable[[], None]) -> None:
+        """End a wait that is none of `wait`; on asyncio alone. It costs a third of it, since no task has to be found.
+
+        Args:
+            deadline: On the clock of `now()`; `math.inf` for no limit.
+            interrupt: Called when it passes, unless one of the two methods is called before. It must do nothing when there
+                is no wait.
+        """
+        raise NotImplementedError
+
     def now(self) -> float:
         """The time of the event loop, in seconds."""
         return anyio.current_time()
@@ -53,20 +63,21 @@ class _AsyncioReadClock(ReadClock):
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time  # type: ignore[method-assign] # a bound C method; called at every wait
         self._timer: asyncio.TimerHandle | None = None
+        self._armed = math.inf
+        """When it rings."""
         self._deadline = math.inf
+        self._interrupt: Callable[[], None] | None = None
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._rang = False
 
     async def wait(self, awaitable: Awaitable[T], deadline: float) -> T:
+        self._interrupt = None
         if deadline != math.inf:
             self._deadline = deadline
-            if self._timer is None:
+            if self._armed > deadline:
                 # It rings early rather than being armed again for each earlier deadline, of which each answer has three.
-                self._timer = self._loop.call_at(min(deadline, self.now() + _EARLY), self._ring)
-            elif self._timer.when() > deadline:
-                self._timer.cancel()
-                self._timer = self._loop.call_at(deadline, self._ring)
+                self._arm(deadline if self._timer is not None else min(deadline, self.now() + _EARLY))
             self._rang = False
             task = self._task = asyncio.current_task()
             if task is not None and sys.version_info >= (3, 11):
@@ -80,18 +91,35 @@ class _AsyncioReadClock(ReadClock):
         finally:
             self._task = None
 
+    def bound(self, deadline: float, interrupt: Callable[[], None]) -> None:
+        self._deadline = deadline
+        self._interrupt = interrupt
+        if self._armed > deadline:
+            self._arm(deadline if self._timer is not None else min(deadline, self.now() + _EARLY))
+
+    def _arm(self, moment: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._armed = moment
+        self._timer = self._loop.call_at(moment, self._ring)
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
     def _ring(self) -> None:
-        self._timer = None
-        task = self._task
-        if task is None:
+        self._timer, self._armed = None, math.inf
+        task, interrupt = self._task, self._interrupt
+        if task is None and interrupt is None:
             return  # No wait is under way; the next one arms the timer again.
         if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._ring)
+            if self._deadline != math.inf:
+                self._arm(self._deadline)
             return
+        if interrupt is not None:
+            interrupt()
+            return
+        assert task is not None
         self._rang = True
         task.cancel()
 

@@ -101,6 +101,14 @@ class Collector:
         self.tokens.note_texts(ids)
         return True
 
+    def note_text(self, text: str, ids: list[int] | None) -> bool:
+        """As `note_texts`, for one event."""
+        if self._text is None:
+            return self.note_texts([text], [ids])
+        self._text.append(text)
+        self.tokens.note_text(ids)
+        return True
+
     def note(self, chunk: Chunk, into: list[Delta | str]) -> bool:
         """Take in one chunk, add what the reader gets of it to `into`, and return whether an answer ended with it."""
         finished = False

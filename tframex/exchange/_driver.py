@@ -56,7 +56,8 @@ async def drive(
     clock = read_clock()
     end = clock.now() + _or_inf(clocks.total)
     edge = endpoint.edge.knowing(exchange.request.transport)
-    pacer = None if pace is None else pace.begin(clock.now(), _or_inf(clocks.idle))
+    idle = _or_inf(clocks.idle)
+    pacer = None if pace is None else pace.begin(clock.now(), idle)
     data: bytes = b""
     batch: Arrival | None = None
     try:
@@ -103,8 +104,9 @@ async def drive(
                                 if batch is not None:
                                     yield batch
                             # The reader's own time does not count.
-                            idle = _EPILOGUE if reading.complete else _or_inf(clocks.idle)
-                            deadline = min(end, clock.now() + idle)
+                            deadline = clock.now() + (_EPILOGUE if reading.complete else idle)
+                            if deadline > end:
+                                deadline = end
                         if reading.failure is not None:
                             raise reading.failure
                     if reading.done:

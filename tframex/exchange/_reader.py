@@ -94,7 +94,7 @@ class ResponseReader:
         try:
             items = self._decoder.feed(data)
             if self._plain > 0 and items:
-                batch.texts = self._take_texts(items, batch)
+                batch.texts = self._take_text(items, batch) if len(items) == 1 else self._take_texts(items, batch)
             if batch.texts is None:
                 self._take_any(items, batch)
         except ModelError as error:
@@ -134,6 +134,21 @@ class ResponseReader:
         batch.chunks += texts
         batch.data += items
         return texts
+
+    def _take_text(self, items: list[bytes], batch: Arrival) -> list[str] | None:
+        """As `_take_texts`, for a single event: as many events come alone as together."""
+        try:
+            (chunk,) = self.decode_texts(items[0])
+        except (msgspec.MsgspecError, ValueError):
+            return None
+        choice = chunk.choices[0]
+        text = choice.delta.content
+        if not text or not self._collector.note_text(text, choice.token_ids):
+            return None
+        batch.pieces.append(text)
+        batch.chunks.append(text)
+        batch.data += items
+        return [text]
 
     def _take_any(self, items: list[bytes], batch: Arrival) -> None:
         """Take in events one by one, until the last of the answer; text between its first and last ones together."""

@@ -43,6 +43,11 @@ class SSEDecoder:
         Raises:
             EventTooLargeError: An event grew beyond the limit.
         """
+        if not (self._line or self._data or self._at_start or self._skip_newline) and len(chunk) <= self._limit:
+            # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one.
+            end = len(chunk) - 2
+            if chunk[:6] == b"data: " and chunk.find(b"\n") == end and chunk[-1] == 10 and b"\r" not in chunk:
+                return [chunk[6:end]]
         if self._skip_newline and chunk:
             # A CR ended the last chunk; an LF now belongs to it.
             self._skip_newline = False
@@ -67,12 +72,8 @@ class SSEDecoder:
             if chunk.startswith(b"data: ", start) and end + 2 == len(chunk) <= self._limit and chunk[-1] == 10:
                 events.append(chunk[start + 6 : end])
                 return events
-        # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one; a slower
-        # reader finds many, which are cut apart in one step.
+        # A reader that is slower than the server finds many, which are cut apart in one step.
         if chunk.startswith(b"data: ") and (end := chunk.rfind(b"\n\n") + 2) <= self._limit:
-            if chunk.find(b"\n") + 2 == end == len(chunk):
-                events.append(chunk[6:-2])
-                return events
             data = chunk[6 : end - 2].split(b"\n\ndata: ")
             # Two newlines for each, so none is inside.
             if end > 6 and chunk.count(b"\n", 0, end) == 2 * len(data):

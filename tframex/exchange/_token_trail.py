@@ -45,6 +45,14 @@ class TokenTrail:
             for tokens in ids:
                 self.note(tokens, settled=True)
 
+    def note_text(self, ids: list[int] | None) -> None:
+        """Take in the tokens of an event that has text."""
+        if ids is None and not self._counted:
+            self.count += self._held + 1
+            self._held = 0
+        else:
+            self.note(ids, settled=True)
+
     def note(self, ids: list[int] | None, *, settled: bool) -> None:
         """Take in the tokens of one event.
 
