@@ -12,7 +12,7 @@ import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 from tframex.errors import WrongLoopError
-from tframex.tasks._running import is_running, now
+from tframex.tasks._running import is_running, now, task_id
 
 __all__ = ["Limit", "Place"]
 
@@ -57,7 +57,7 @@ class Limit:
             queue.in_flight += 1
         else:
             await self._wait(queue, queue.many)
-        place = self._place(queue, holder=anyio.get_current_task().id)
+        place = self._place(queue, holder=task_id())
         try:
             yield place
         finally:
@@ -70,7 +70,7 @@ class Limit:
             WrongLoopError: Calls of another event loop are in flight.
         """
         queue = self._queue_of_this_loop()
-        if queue.holders and anyio.get_current_task().id in queue.holders:
+        if queue.holders and task_id() in queue.holders:
             return Place(self, None, self._entered)
         if queue.in_flight < self.maximum and not queue.single:
             queue.in_flight += 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
-__all__ = ["is_running", "now", "running_loop"]
+__all__ = ["is_running", "now", "running_loop", "task_id"]
 
 
 def running_loop() -> Any:
@@ -30,3 +31,11 @@ def now() -> float:
         return asyncio.get_running_loop().time()
     except RuntimeError:
         return anyio.current_time()
+
+
+def task_id() -> int:
+    """The running task, as anyio numbers it."""
+    with suppress(RuntimeError):
+        if (task := asyncio.current_task()) is not None:
+            return id(task)
+    return anyio.get_current_task().id
