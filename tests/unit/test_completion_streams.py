@@ -342,3 +342,22 @@ def test_a_continued_request_keeps_headers_and_options(reader: Reader) -> None:
     assert (second.body["top_k"], second.body["temperature"], second.body["seed"]) == (3, 0.5, 7)
     assert second.body["min_tokens"] < 400
     assert json.dumps(first.body["prompt"]) == json.dumps(PROMPT)
+
+
+# -- at an interval ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_the_text_of_an_interval_is_one_chunk(reader: Reader, ids: bool) -> None:
+    asked = {"extra_body": {"return_token_ids": True}, "stream_options": {"include_usage": True}} if ids else {}
+    with FakeVLLM(LONG, delay=0.001) as server:
+        every, few = reader.read(server.url, asked), reader.read(server.url, asked, interval=0.2)
+    assert text_of(few) == text_of(every) == LONG
+    assert len(few) < len(every) / 4
+    assert [chunk.choices[0].finish_reason for chunk in few if chunk.choices][-1] == "stop"
+    if ids:
+        numbers = [
+            [number for chunk in chunks for c in chunk.choices for number in c.token_ids] for chunks in (every, few)
+        ]
+        assert numbers[0] == numbers[1]
+        assert few[-1].usage == every[-1].usage

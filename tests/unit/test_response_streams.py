@@ -492,6 +492,15 @@ def test_a_continued_request_keeps_headers_and_drops_the_idempotency_key(reader:
     assert second.body == {}
 
 
+def test_an_interval_loses_no_event(reader: Reader) -> None:
+    """They come together; each has a number of its own."""
+    with FakeVLLM(LONG, delay=0.001, faults=[None, Fault.cut(9000)]) as server:
+        for _ in range(2):
+            events = reader.read(server.url, stored, interval=0.1)
+            assert numbers(events) == list(range(len(events)))
+            assert text_of(events) == LONG
+
+
 # -- leaving early -----------------------------------------------------------------------------------------------------
 
 

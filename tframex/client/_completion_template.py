@@ -57,6 +57,11 @@ class CompletionTemplate:
 
     def fill(self, data: bytes) -> Completion | None:
         """The chunk of other JSON; None if that differs in anything else."""
+        read = self.read(data)
+        return None if read is None else self.saying(*read)
+
+    def read(self, data: bytes) -> tuple[str, list[int] | None] | None:
+        """The text of a chunk and the ids of its tokens, from its JSON; None if that differs in anything else."""
         start, end = len(self._before), len(data) - len(self._after)
         if not (data.startswith(self._before) and data.endswith(self._after)):
             return None
@@ -64,11 +69,19 @@ class CompletionTemplate:
         if not found or (ids and not self._with_ids):
             return None
         try:
-            said = _decode_text(b'"%b"' % text)
             numbers = [int(number) for number in ids.split(b",")] if self._with_ids else None
+            return _decode_text(b'"%b"' % text), numbers
         except ValueError:
             return None
-        choice = _copy(CompletionChoice, self._choice, "text", said)
+
+    def saying(self, text: str, numbers: list[int] | None) -> Completion:
+        """The chunk that says `text`.
+
+        Args:
+            text: Its text.
+            numbers: The ids of its tokens, if it has any.
+        """
+        choice = _copy(CompletionChoice, self._choice, "text", text)
         if numbers is not None:
             choice.__pydantic_extra__["token_ids"] = numbers
         made: Completion = _copy(Completion, self._chunk, "choices", [choice])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from openai.types import Completion
@@ -22,23 +22,48 @@ class CompletionMaker:
         client: The official client.
         response: The response the chunks belong to.
         exchange: Knows what all requests together spent.
+        merges: The text of a batch is one chunk.
     """
 
-    def __init__(self, client: Any, response: Any, exchange: Exchange) -> None:
+    def __init__(self, client: Any, response: Any, exchange: Exchange, *, merges: bool = False) -> None:
         self._client = client
         self._response = response
         self._exchange = exchange
+        self._merges = merges
         self._first: dict[str, Any] = {}
         self._template: CompletionTemplate | None = None
 
     def make(self, batch: Arrival) -> Iterator[Completion]:
         """The chunks of a batch, each as it is asked for."""
         if batch.joined:
-            return map(self._made, map(self._rewritten, batch.chunks, batch.data))
+            return self._each(map(self._rewritten, batch.chunks, batch.data))
         if batch.data and not self._first:
             first = json.loads(batch.data[0])
             self._first = {name: first.get(name) for name in ("id", "object", "created", "model")}
-        return map(self._made, batch.data)
+        return self._each(batch.data)
+
+    def _each(self, events: Iterable[bytes]) -> Iterator[Completion]:
+        return self._merged(events) if self._merges else map(self._made, events)
+
+    def _merged(self, events: Iterable[bytes]) -> Iterator[Completion]:
+        """The chunks, neighbours that differ in nothing but their text as one."""
+        texts: list[str] = []
+        numbers: list[int] = []
+        for data in events:
+            template = self._template
+            read = None if template is None else template.read(data)
+            if read is not None:
+                texts.append(read[0])
+                numbers += read[1] or ()
+                continue
+            yield from self._joined(texts, numbers)
+            texts, numbers = [], []
+            yield self._made(data)
+        yield from self._joined(texts, numbers)
+
+    def _joined(self, texts: list[str], numbers: list[int]) -> Iterator[Completion]:
+        if texts and self._template is not None:
+            yield self._template.saying("".join(texts), numbers or None)
 
     def _made(self, data: bytes) -> Completion:
         if self._template is not None and (copy := self._template.fill(data)) is not None:

@@ -118,7 +118,9 @@ def _completion(client: Any, options: Any, response: Any) -> Source[Completion]:
     model, body = _asked(options)
     prompt = body.pop("prompt", None)
     exchange = _exchange(client, TextRequest(model, [], body, _transport(options), prompt))
-    return Source(exchange, model, CompletionMaker(client, response, exchange).make)
+    return Source(
+        exchange, model, CompletionMaker(client, response, exchange, merges=client._tframex.pace is not None).make
+    )
 
 
 def _exchange(client: Any, request: ChatRequest) -> Exchange:
