@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import pickle
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -202,6 +203,80 @@ def test_what_is_added_to_a_request_before_it_is_sent_is_not_in_the_next() -> No
 
     found = seen(Signing(base_url=URL, api_key="k"), thrice)
     assert [dict(headers)["x-signature"] for _, _, headers, *_ in found] == ["1", "2", "3"]
+
+
+def test_what_a_hook_writes_into_a_request_is_not_in_the_next() -> None:
+    """Neither its headers nor its extensions."""
+    extensions: list[dict[str, Any]] = []
+
+    async def hook(request: httpx2.Request) -> None:
+        extensions.append({name: value for name, value in request.extensions.items() if name == "trace-id"})
+        request.extensions["trace-id"] = len(extensions)
+        request.headers["x-request-id"] = request.headers.get("x-request-id", str(len(extensions)))
+
+    async def sends(client: Any) -> None:
+        client._client.event_hooks = {"request": [hook]}
+        await thrice(client)
+
+    found = seen(tframex.AsyncOpenAI(base_url=URL, api_key="k"), sends)
+    assert [dict(headers)["x-request-id"] for _, _, headers, *_ in found] == ["1", "2", "3"]
+    assert extensions == [{}, {}, {}]
+
+
+def test_a_provider_signs_each_request() -> None:
+    """It refuses a request that is signed already."""
+    from openai.providers import bedrock
+
+    client = tframex.AsyncOpenAI(provider=bedrock(region="us-east-1", api_key="token"))
+    found = seen(client, thrice)
+    assert [dict(headers)["authorization"] for _, _, headers, *_ in found] == ["Bearer token"] * 3
+
+
+def test_a_time_limit_that_is_changed_in_place_is_sent_as_it_is() -> None:
+    limit = openai.Timeout(9.0, connect=3.0)
+
+    async def sends(client: Any) -> None:
+        for read in (9.0, 1.0):
+            limit.read = read
+            await client.post("/chat/completions", cast_to=httpx2.Response, body=BODY)
+
+    found = seen(tframex.AsyncOpenAI(base_url=URL, api_key="k", timeout=limit), sends)
+    assert [extensions["timeout"]["read"] for *_, extensions in found] == [9.0, 1.0]
+
+
+def test_a_client_keeps_few_of_its_requests_without_their_bodies_and_shows_no_key() -> None:
+    """The URLs of stored objects have ids in them, so that there is no end of them."""
+
+    async def sends(client: Any) -> None:
+        for number in range(50):
+            body = {"items": [f"private {number}"]}
+            await client.post(f"/conversations/{number}/items", cast_to=httpx2.Response, body=body)
+
+    client = tframex.AsyncOpenAI(base_url=URL, api_key="sk-planted-0123456789")
+    assert len(seen(client, sends)) == 50
+    (kept,) = [value for name, value in vars(client).items() if name.endswith("templates")]
+    assert 0 < len(kept) <= 8
+    assert b"private" not in pickle.dumps([(one._url, one._headers, one._extensions) for one in kept.values()])
+    assert "planted" not in repr(kept)
+
+
+def test_a_client_whose_ways_were_replaced_is_asked_for_each_request() -> None:
+    """Of an instance, as tests and tracers do."""
+
+    async def sends(client: Any) -> None:
+        http, numbers = client._client, iter(range(9))
+        build = http.build_request
+
+        def numbered(*args: Any, **kwargs: Any) -> Any:
+            request = build(*args, **kwargs)
+            request.headers["x-number"] = str(next(numbers))
+            return request
+
+        http.build_request = numbered
+        await thrice(client)
+
+    found = seen(tframex.AsyncOpenAI(base_url=URL, api_key="k"), sends)
+    assert [dict(headers)["x-number"] for _, _, headers, *_ in found] == ["0", "1", "2"]
 
 
 def test_a_key_that_is_fetched_for_each_request_is_sent_with_it() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx2
@@ -18,43 +17,43 @@ import openai
 __all__ = ["build_request"]
 
 _NAME = "_tframex_templates"
+# Of different URLs; those of stored objects have the object's id in them.
+_MOST = 8
 # As the official client writes the types that JSON has; it knows two more.
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-# A client class that has one of these in its own way may build each request differently.
-_OFFICIAL = ("_build_headers", "_validate_headers", "_prepare_url", "_auth_query", "default_headers")
-_HTTP = ("build_request", "_merge_url", "_merge_headers", "_merge_cookies", "_merge_queryparams")
+# A client, or its class, that has one of these in its own way may build each request differently.
+_OFFICIAL = {"_build_headers", "_validate_headers", "_prepare_url", "_auth_query", "default_headers"}
+_HTTP = {"build_request", "_merge_url", "_merge_headers", "_merge_cookies", "_merge_queryparams"}
 
 
-@dataclass(frozen=True)
 class Template:
-    """A request as the official client has built it.
+    """What a request was built from, and what it was like before hooks, providers and `httpx2.Auth` could change it.
 
-    Attributes:
-        request: The request.
-        headers: Its headers as they were built: before it is sent, a provider or a hook may change those of the request.
+    Its body is not kept.
+
+    Args:
+        request: As the official client has built it.
         ingredients: What it was built from, without the body.
     """
 
-    request: httpx2.Request
-    headers: httpx2.Headers
-    ingredients: list[Any]
+    def __init__(self, request: httpx2.Request, ingredients: list[Any]) -> None:
+        self.ingredients = ingredients
+        self._method, self._url = request.method, request.url
+        self._headers = request.headers.copy()
+        self._extensions = _copied(request.extensions)
 
     def with_body(self, body: bytes) -> httpx2.Request:
         """The request with another body."""
-        built = self.request
-        headers = self.headers.copy()
+        headers = self._headers.copy()
         headers["Content-Length"] = str(len(body))
-        request = httpx2.Request(
-            built.method,
-            built.url,
-            headers=headers,
-            stream=httpx2.ByteStream(body),
-            extensions={
-                name: dict(value) if isinstance(value, dict) else value for name, value in built.extensions.items()
-            },
-        )
+        stream, extensions = httpx2.ByteStream(body), _copied(self._extensions)
+        request = httpx2.Request(self._method, self._url, headers=headers, stream=stream, extensions=extensions)
         request.read()
         return request
+
+
+def _copied(extensions: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in extensions.items()}
 
 
 def build_request(client: Any, official: Callable[..., Any], options: Any, retries_taken: int) -> Any:
@@ -81,7 +80,8 @@ def build_request(client: Any, official: Callable[..., Any], options: Any, retri
             # The official client knows how to write it, or says what is wrong with it.
             return official(options, retries_taken=retries_taken)
     request = official(options, retries_taken=retries_taken)
-    templates[options.url] = Template(request, request.headers.copy(), ingredients)
+    if template is not None or len(templates) < _MOST:
+        templates[options.url] = Template(request, ingredients)
     return request
 
 
@@ -92,7 +92,8 @@ def _ingredients(client: Any, options: Any, retries_taken: int) -> list[Any]:
         client._auth_headers(options.security),
         _comparable(client.default_headers),
         _comparable(options.headers or {}),
-        client.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout,
+        # A `Timeout` that is changed later would be equal to itself.
+        repr(client.timeout if isinstance(options.timeout, openai.NotGiven) else options.timeout),
         retries_taken,
         http.headers.raw,
     ]
@@ -111,6 +112,9 @@ def _is_simple(client: Any, options: Any) -> bool:
         and not (options.params or options.extra_json or options.files or options.content)
         and not (client.default_query or http.params or http.cookies)
         and getattr(client, "_idempotency_header", "") is None
+        and getattr(client, "_provider_runtime", None) is None
+        and not vars(client).keys() & _OFFICIAL
+        and not vars(http).keys() & _HTTP
         and _has_official_ways(type(client), type(http))
     )
 
