@@ -148,6 +148,8 @@ class TappedBody(AioBody, Tap):
             transport = protocol.transport
             if transport is None or self._response.connection is None:
                 return
+            # The layer of TLS would continue to receive, and only keep back what it has decrypted.
+            transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
             try:
                 transport.pause_reading()
             except _IMPOSSIBLE:
