@@ -26,6 +26,7 @@ from tframex.testing import Answer, FakeVLLM, Fault
 
 pytestmark = pytest.mark.usefixtures("no_wait")
 
+MESSAGES: Any = USER
 TEXT = "Red, green and blue are colours of light; “静か” is quiet. " * 6
 
 
@@ -315,3 +316,17 @@ def test_the_drop_in_clients_join_text_and_nothing_else(kind: str) -> None:
 def test_delta_counts_its_tokens() -> None:
     assert Delta("x") == Delta("x", tokens=1)
     assert Delta("x") != Delta("x", tokens=2)
+
+
+def test_a_stream_that_is_cut_between_two_reads_hands_out_what_came_before() -> None:
+    """The synchronous client finds text and the end of its connection in one read."""
+    with (
+        FakeVLLM(TEXT, coalesce=10, faults=[Fault.cut(9000)]) as server,
+        tframex.OpenAI(base_url=server.url, api_key="k", interval=0.05, resume="never") as client,
+    ):
+        stream = client.chat.completions.create(model="fake", messages=MESSAGES, stream=True, max_tokens=1000)
+        found: list[str] = []
+        with pytest.raises(tframex.APIStreamInterruptedError) as caught:
+            found.extend(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
+    assert len("".join(found)) > 20
+    assert caught.value.partial == "".join(found)

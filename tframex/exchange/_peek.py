@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["peek_of"]
+__all__ = ["AllThere", "peek_of"]
 
 # From the stream of a response to the connection, as httpx2, httpx and their cores name what is between them.
 _LAYERS = ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")
@@ -30,3 +30,32 @@ def peek_of(stream: Any) -> Callable[[], bool] | None:
         return b"\n" in connection.trailing_data[0][2:]
 
     return more
+
+
+class AllThere:
+    """The pieces of a body, those that have arrived together as one.
+
+    Args:
+        pieces: The pieces.
+        peek: Says whether the next one is there already.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], peek: Callable[[], bool]) -> None:
+        self._pieces = pieces
+        self._peek = peek
+        self._failure: Exception | None = None
+
+    def __iter__(self) -> AllThere:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._failure is not None:
+            raise self._failure
+        found = [next(self._pieces)]
+        try:
+            while self._peek():
+                found.append(next(self._pieces))
+        except Exception as exc:  # StopIteration too
+            # What came before it is handed out first.
+            self._failure = exc
+        return b"".join(found)

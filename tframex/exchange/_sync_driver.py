@@ -20,7 +20,7 @@ from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._failures import timed_out
 from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._pace import Pace
-from tframex.exchange._peek import peek_of
+from tframex.exchange._peek import AllThere, peek_of
 from tframex.exchange._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def drive_sync(
                     body = iter(response.stream if is_plain(response) else response.iter_bytes())
                     patience, heard, events = _patience(response), time.monotonic(), 0
                     peek = None if pace is None else peek_of(response.stream)
+                    if peek is not None:
+                        body = AllThere(body, peek)
                     while not (reading.done or exchange.closed):
                         data = next(body, None)
                         if data is None:
@@ -82,7 +84,7 @@ def drive_sync(
                                 yield batch
                             else:
                                 paced = reading.begun and not (reading.complete or reading.failure)
-                                more = None if peek is None else peek()
+                                more = None if peek is None else False
                                 batch = pacer.pass_on(batch, time.monotonic(), more, paced=paced)
                                 if batch is not None:
                                     yield batch
