@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import USER, Colour
 from tframex.exchange._collector import Collector
-from tframex.exchange._wire import decode_chunk, decode_leniently
+from tframex.exchange._wire import decode_chunk, read_leniently
 from tframex.model import ToolCall, VLLMModel
 from tframex.testing import FakeVLLM
 
@@ -34,7 +34,7 @@ PIECES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("decode", [decode_chunk, decode_leniently])
+@pytest.mark.parametrize("decode", [decode_chunk, lambda data: read_leniently(json.loads(data))])
 def test_tool_calls_are_put_together_from_their_pieces(decode: Any) -> None:
     collector, deltas = assembled(*PIECES, decode=decode)
     choice = collector.choices()[0]
@@ -64,7 +64,7 @@ def test_log_probabilities_and_refusals_are_kept() -> None:
 
 def test_an_event_that_is_no_object_is_refused() -> None:
     with pytest.raises(ValueError, match="an event is list, not an object"):
-        decode_leniently(b"[1]")
+        read_leniently([1])
 
 
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])

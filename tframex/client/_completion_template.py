@@ -39,7 +39,7 @@ class CompletionTemplate:
         """The template for a chunk and its JSON; None if copies would have more in common with it than they may."""
         if len(chunk.choices or ()) != 1 or not isinstance(text := chunk.choices[0].text, str):
             return None
-        before, found, after = data.partition(json.dumps(text, ensure_ascii=False).encode())
+        before, found, after = data.partition(json.dumps(text, ensure_ascii=False).encode(errors="replace"))
         if not found or not before.rstrip().endswith(b'"text":') or b'"text"' in after:
             return None
         values: list[Any] = []

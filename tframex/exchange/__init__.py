@@ -46,7 +46,6 @@ from tframex.exchange._wire import (
     ChunkDelta,
     ChunkUsage,
     decode_chunk,
-    decode_leniently,
     decode_texts,
 )
 
@@ -90,7 +89,6 @@ __all__ = [
     "at_call",
     "check_headers",
     "decode_chunk",
-    "decode_leniently",
     "decode_texts",
     "drive",
     "drive_sync",

@@ -73,7 +73,7 @@ class Evidence:
         """The error for a response that ended without a failure but is not complete."""
         reader = self._reader
         if not reader.start.is_stream or not (reader.events or reader.start.may_be_events()):
-            return unreadable(reader.start.head, model_id=model_id)
+            return unreadable(reader.start.head, model_id=model_id, what=reader.what)
         if self.lossy:
             arrived = len(self._collector.tokens.ids)
             return stream_cut(model_id=model_id, why=f"the server counts {self._counted} tokens, {arrived} arrived")

@@ -62,9 +62,25 @@ def interrupted(error: ModelError, *, model_id: str, partial: str) -> StreamInte
 
 
 def unreadable(
-    head: bytes, *, model_id: str, partial: str = "", why: str = "", what: str = "Chat Completions"
+    head: bytes,
+    *,
+    model_id: str,
+    partial: str = "",
+    why: str = "",
+    what: str = "Chat Completions",
+    begun: bool = False,
 ) -> ModelError:
-    """The error for a body that is not a stream of the API it was asked of (`what`), showing how it begins."""
+    """The error for a body that is not a stream of the API it was asked of (`what`), showing how it begins.
+
+    If it had `begun` as one, the error is that of an event in the middle.
+    """
+    if begun:
+        return ResponseFormatError(
+            f"an event in the middle of the {what} stream cannot be read ({why}). The server may have an error, or a proxy "
+            "has damaged the event: look at the log of both.",
+            model_id=model_id,
+            partial=partial,
+        )
     try:
         body = json.loads(head)
     except ValueError:

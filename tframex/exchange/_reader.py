@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
@@ -13,11 +14,12 @@ from tframex.exchange._collector import Collector
 from tframex.exchange._failures import started_over, unreadable
 from tframex.exchange._ledger import Ledger
 from tframex.exchange._observer import Observer
+from tframex.exchange._odd_json import OddJSON
 from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
-from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_leniently, decode_texts
+from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_texts, read_leniently
 
 __all__ = ["ResponseReader"]
 
@@ -40,8 +42,11 @@ class ResponseReader:
     """
 
     decode = staticmethod(decode_chunk)
-    decode_leniently = staticmethod(decode_leniently)
+    convert = staticmethod(partial(msgspec.convert, type=Chunk))
+    read_leniently = staticmethod(read_leniently)
     decode_texts = staticmethod(decode_texts)
+    what = "Chat Completions"
+    """The name of such a stream, for error messages."""
 
     def __init__(
         self,
@@ -57,6 +62,7 @@ class ResponseReader:
         self.splice: Splice | None = None
         """Joins this response to what has arrived before; None: it begins the answer."""
         self.start = BodyStart()
+        """How the body begins."""
         self.events = 0
         """How many chunks were decoded in full. The first one always is, so 0 means that none has arrived."""
         self.done = False
@@ -65,6 +71,7 @@ class ResponseReader:
         """Every answer has its finish reason."""
         self.failure: ModelError | None = None
         self._decoder = SSEDecoder()
+        self._odd: OddJSON | None = None
         self._plain = 0
         """Above 0, an event is expected to be nothing but text; -N, not for the next N + 1 events."""
         self._served = served
@@ -105,8 +112,9 @@ class ResponseReader:
         except Exception as exc:
             # Any class: a server can send what makes a decoder raise RecursionError or OverflowError. What was read
             # before it is handed out; an exception from here would lose it, though it is noted as received.
+            partial, begun = self._collector.text, self.begun
             self.failure = unreadable(
-                self.start.head, model_id=self._model_id, partial=self._collector.text, why=str(exc)
+                self.start.head, model_id=self._model_id, partial=partial, why=str(exc), what=self.what, begun=begun
             )
             self.failure.__cause__ = exc
         return batch
@@ -175,10 +183,10 @@ class ResponseReader:
             return False
         try:
             chunk = self.decode(item)
-        except msgspec.ValidationError:
-            # JSON of another shape. It can be read, but joining two halves of it would be a risk.
-            chunk = self.decode_leniently(item)
-            self._collector.unspliceable = True
+        except msgspec.DecodeError as exc:
+            self._odd = odd = self._odd or OddJSON(self.convert, self.read_leniently)
+            chunk = odd.read(item, exc)
+            self._collector.unspliceable = self._collector.unspliceable or odd.unspliceable
         if chunk.error:  # some gateways send an empty one with every event
             if self.complete:
                 return False

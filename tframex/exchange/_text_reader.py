@@ -9,7 +9,7 @@ import msgspec
 from tframex.exchange._reader import ResponseReader
 from tframex.exchange._request import ChatRequest
 from tframex.exchange._text_request import TextRequest
-from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, decode_leniently
+from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta, read_leniently
 
 __all__ = ["TextReader", "reader_for"]
 
@@ -50,7 +50,14 @@ _decode_chunk = msgspec.json.Decoder(_Chunk).decode
 
 
 def _decode(data: Any) -> Chunk:
-    chunk = _decode_chunk(data)
+    return _with_deltas(_decode_chunk(data))
+
+
+def _convert(body: Any) -> Chunk:
+    return _with_deltas(msgspec.convert(body, _Chunk))
+
+
+def _with_deltas(chunk: _Chunk) -> Chunk:
     for choice in chunk.choices or ():
         choice.delta = ChunkDelta(choice.text)
         if choice.prompt_token_ids is not msgspec.UNSET:
@@ -58,9 +65,8 @@ def _decode(data: Any) -> Chunk:
     return chunk
 
 
-def _decode_leniently(data: bytes) -> Chunk:
-    chunk = decode_leniently(data)
-    body: Any = msgspec.json.decode(data)
+def _read_leniently(body: Any) -> Chunk:
+    chunk = read_leniently(body)
     written = [choice for choice in body.get("choices") or () if isinstance(choice, dict)]
     for choice, fields in zip(chunk.choices or (), written, strict=True):
         text = fields.get("text")
@@ -72,7 +78,9 @@ class TextReader(ResponseReader):
     """Reads the body of one response of `/v1/completions`."""
 
     decode = staticmethod(_decode)
-    decode_leniently = staticmethod(_decode_leniently)
+    convert = staticmethod(_convert)
+    read_leniently = staticmethod(_read_leniently)
+    what = "text completion"
     decode_texts = staticmethod(msgspec.json.Decoder(_TextChunk).decode_lines)  # type: ignore[assignment]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_leniently", "decode_texts"]
+__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_texts", "read_leniently"]
 
 
 class FunctionDelta(msgspec.Struct, gc=False):
@@ -103,12 +103,11 @@ decode_chunk = msgspec.json.Decoder(Chunk).decode
 decode_texts = msgspec.json.Decoder(TextChunk).decode_lines
 
 
-def decode_leniently(data: bytes) -> Chunk:
-    """Decode what can be understood of a chunk whose fields have unexpected types.
+def read_leniently(body: Any) -> Chunk:
+    """What can be understood of the JSON of a chunk whose fields have unexpected types.
 
     Some servers send the content as a list of parts, null for an index, or floats for counts.
     """
-    body = json.loads(data)
     if not isinstance(body, dict):
         raise msgspec.ValidationError(f"an event is {type(body).__name__}, not an object")
     chunk = Chunk(error=body.get("error"))
