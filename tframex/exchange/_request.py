@@ -159,7 +159,8 @@ class ChatRequest:
 
     def asking_for_token_ids(self) -> ChatRequest:
         """This request, with the ids of its prompt's and answer's tokens in the answer."""
-        return replace(self, options={"return_token_ids": True, **self.options})
+        options = {"return_token_ids": True, **self.options}
+        return ChatRequest(self.model, self.messages, options, self.transport, self.prompt)
 
     def continuing(self, partial: str, received_tokens: int, *, closed_thought: bool) -> ChatRequest:
         """The request that makes the chat endpoint continue after `partial`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, get_args
 
 from tframex._checks import check_count, check_interval
@@ -50,12 +51,12 @@ class Settings:
         own = {name: options.pop(name) for name in _NAMES & options.keys()}
         return replace(self, **own) if own else self
 
-    @property
+    @cached_property
     def pace(self) -> Pace | None:
         """How often a stream is read."""
         return GATHER if self.interval is None else Pace(self.interval) if self.interval else None
 
-    @property
+    @cached_property
     def clocks(self) -> Clocks:
         """The time limits of a stream."""
         return Clocks(first_token=self.first_token_timeout, idle=self.idle_timeout, total=self.total_timeout)
