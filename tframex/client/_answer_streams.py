@@ -57,7 +57,9 @@ class AsyncAnswerStream(AsyncStream[T]):
                     if exchange.closed:
                         return
         except ModelError as error:
-            raise clean(client, self._options, official(error, self.response.request)) from reason(error)
+            begun = bool(error.partial) or exchange.reader.begun
+            raised = official(error, self.response.request, begun=begun)
+            raise clean(client, self._options, raised) from reason(error, begun=begun)
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self._iterator
@@ -99,7 +101,9 @@ class AnswerStream(Stream[T]):
                 if exchange.closed:
                     return
         except ModelError as error:
-            raise clean(client, self._options, official(error, self.response.request)) from reason(error)
+            begun = bool(error.partial) or exchange.reader.begun
+            raised = official(error, self.response.request, begun=begun)
+            raise clean(client, self._options, raised) from reason(error, begun=begun)
         finally:
             batches.close()
 

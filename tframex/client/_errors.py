@@ -42,26 +42,32 @@ def clean(client: Any, options: Any, error: _Error) -> _Error:
     return ErrorEdge.of(client, "").knowing({"extra_headers": headers, "extra_query": options.params}).clean(error)
 
 
-def official(error: ModelError, request: Any) -> openai.OpenAIError:
-    """The exception that a user of the official client expects."""
+def official(error: ModelError, request: Any, *, begun: bool) -> openai.OpenAIError:
+    """The exception that a user of the official client expects.
+
+    Args:
+        error: Ours.
+        request: What was sent.
+        begun: Some of the answer had arrived: text, a thought, a tool call.
+    """
     links = list(_own(error))
     status = next((link for link in links if isinstance(link, ModelStatusError)), None)
     timed_out = any(isinstance(link, ModelTimeoutError) for link in links)
-    if not error.partial and status is not None:
+    if not begun and status is not None:
         if isinstance(status.__cause__, openai.OpenAIError):
             return status.__cause__.with_traceback(None)
         return openai.APIError(str(error), request, body=status.body)
-    if not error.partial and timed_out:
+    if not begun and timed_out:
         return openai.APITimeoutError(request)
     kind = APIStreamTimeoutError if timed_out else APIStreamInterruptedError
     return kind(error, request, body=None if status is None else status.body)
 
 
-def reason(error: ModelError) -> BaseException | None:
+def reason(error: ModelError, *, begun: bool) -> BaseException | None:
     """The cause of the official exception: the exception of the HTTP library, as in the official client."""
     *_, last = _own(error)
     if isinstance(last, ModelStatusError):
-        return None if not error.partial else last
+        return last if begun else None
     return last.__cause__ or last
 
 

@@ -146,7 +146,7 @@ class EventExchange:
         """
         if self.closed:
             return None
-        if self.reader.complete or self._is_marked():
+        if self.reader.complete or self.reader.failed or self._is_marked():
             self._patience.success()
             return None
         error = error or self.reader.lack()

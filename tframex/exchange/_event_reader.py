@@ -24,9 +24,14 @@ DeltaDecoder = Callable[[bytes], "list[Any] | None"]
 
 _WHAT = "Responses"
 _TEXT = "response.output_text.delta"
-# They say how a response has ended. Nothing follows the first; what follows the others is still read.
-_LAST = "response.completed"
-_ENDS = frozenset({_LAST, "response.incomplete", "response.failed", "error"})
+# Events and statuses that say how a response has ended. Some providers have names of their own for the last event.
+_ENDS = frozenset(
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"}
+)
+_STATUSES = frozenset({"completed", "incomplete", "failed", "cancelled"})
+# Repeated, they may show the response as it has become since.
+_BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
+_CONTENT = (".delta", ".added", ".created", ".queued", ".in_progress")
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -81,6 +86,8 @@ class EventReader:
         """The server has said `[DONE]`."""
         self.complete = False
         """The server has said how the response ended."""
+        self.failed = False
+        """The last event is an error: often the end, but some servers continue."""
         self.failure: ModelError | None = None
         self._trail = trail
         self._decode = decode
@@ -143,11 +150,12 @@ class EventReader:
         if not self._trail.follow([delta.sequence_number for delta in deltas]):
             return False
         self._trail.note_texts([delta.delta for delta in deltas if type(delta) is self._text])
+        self.complete = self.failed = False
         batch.deltas, batch.data = deltas, items
         return True
 
     def _take_any(self, items: list[bytes], batch: EventArrival) -> None:
-        """Take in events one by one, until the last of the response."""
+        """Take in events one by one."""
         for item in items:
             if item.startswith(b"[DONE]"):
                 self.done = self.marked = True
@@ -156,13 +164,20 @@ class EventReader:
             event = _decode_event(item)
             if event.error:
                 raise error_from_body(event.error, model_id=self._model_id)
-            if isinstance(event.response, dict):
-                self._trail.note_response(event.response)
+            kind = event.type if isinstance(event.type, str) else ""
+            status = self._trail.note_response(event.response) if isinstance(event.response, dict) else None
             if not self._trail.takes(event.sequence_number, joined=self._joined, model_id=self._model_id):
                 continue
-            if event.type == _TEXT and isinstance(event.delta, str):
+            if kind == _TEXT and isinstance(event.delta, str):
                 self._trail.note_texts([event.delta])
             batch.deltas += self._decode(item) or [None]
             batch.data.append(item)
-            self.complete = self.complete or event.type in _ENDS
-            self.done = event.type == _LAST
+            self._judge(kind, status)
+
+    def _judge(self, kind: str, status: object) -> None:
+        """Note whether an event is the last of the response, as far as is known by now."""
+        if kind in _ENDS or (isinstance(status, str) and status in _STATUSES and kind not in _BEGINNINGS):
+            self.complete = True
+        elif kind.endswith(_CONTENT):
+            self.complete = False
+        self.failed = kind == "error"

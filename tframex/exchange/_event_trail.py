@@ -45,13 +45,17 @@ class EventTrail:
         """Note pieces of the output's text."""
         self._texts += texts
 
-    def note_response(self, response: Mapping[str, Any]) -> None:
-        """Note what an event says of the response."""
+    def note_response(self, response: Mapping[str, Any]) -> object:
+        """Note what an event says of the response, and return its status; None if it is another response."""
         self.reported = True
-        if isinstance(found := response.get("id"), str):
-            self.response_id = found
+        name = response.get("id")
+        if isinstance(name, str):
+            self.response_id = self.response_id or name
+            if name != self.response_id:
+                return None
         if isinstance(flag := response.get("background"), bool):
             self.background = flag
+        return response.get("status")
 
     def follow(self, numbers: Sequence[int]) -> bool:
         """Note many events; False, and nothing is noted, if they do not simply follow the last one."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["drive_sync", "hang_up"]
 
 _WATCHDOG = Watchdog(1.0)
+# For what may follow the last event of an answer, as in the asynchronous driver.
+_EPILOGUE = Watchdog(5.0)
 
 
 def drive_sync(
@@ -75,7 +77,7 @@ def drive_sync(
                     if peek is not None:
                         body = AllThere(body, peek)
                     while not (reading.done or exchange.closed):
-                        data = next(body, None)
+                        data = next(body, None) if not reading.complete else _next_soon(response, body)
                         if data is None:
                             break
                         batch = reading.feed(data)
@@ -159,6 +161,13 @@ def _drain(response: Any, body: Iterator[bytes]) -> None:
     with nullcontext() if sock is None else _WATCHDOG.watching(sock):
         for _ in body:
             pass
+
+
+def _next_soon(response: Any, body: Iterator[bytes]) -> bytes | None:
+    """What follows the end of an answer; None if nothing does, or not soon."""
+    sock = _socket_of(response)
+    with nullcontext() if sock is None else _EPILOGUE.watching(sock):
+        return next(body, None)
 
 
 def hang_up(response: Any) -> None:
