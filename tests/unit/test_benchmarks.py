@@ -8,11 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 import tframex
+from tests.benchmarks import responses
 from tests.benchmarks._paced import PacedServer, serve
 from tests.benchmarks.clients import ASYNC, MESSAGES, SYNC, measure, shown
 from tests.benchmarks.notice import READS, measured
 from tests.benchmarks.page import _sentences
-from tests.conformance.__main__ import matrix
+from tests.conformance import apis
+from tests.conformance.__main__ import _SHOWN, matrix
 from tests.conformance.faults import FAULTS
 
 
@@ -26,6 +28,18 @@ def server() -> Iterator[PacedServer]:
 def test_a_measured_client_reads_complete_answers(name: str, server: PacedServer) -> None:
     """A client that lost text would look cheap."""
     found = measure(name, server.url, 3, 20)
+    assert found.tokens == 60
+    assert found.us > 0
+
+
+@pytest.mark.parametrize("way", [*responses.WAYS])
+@pytest.mark.parametrize("name", [*responses.KINDS])
+def test_a_measured_stream_of_another_api_is_complete(
+    name: str, way: str, server: PacedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit, value in (("STREAMS", 3), ("THREADS", 3), ("TOKENS", 20)):
+        monkeypatch.setattr(responses, limit, value)
+    found = responses.measure(responses.KINDS[name][0], way, server.url)
     assert found.tokens == 60
     assert found.us > 0
 
@@ -79,3 +93,12 @@ def test_a_clients_name_can_be_broken_before_its_option() -> None:
     """Code does not wrap, and the table's first column is narrow."""
     assert shown("VLLMModel.call_stream, interval=0.05") == "`VLLMModel.call_stream`, `interval=0.05`"
     assert shown("bare aiohttp, reading bytes") == "bare aiohttp, reading bytes"
+
+
+def test_the_other_apis_meet_the_same_faults() -> None:
+    """The official client and ours, in both colours, for each of them."""
+    names = [client.name for api in apis.APIS for client in apis.clients(api)]
+    assert len(set(names)) == 4 * len(apis.APIS)
+    assert {tuple(row.name for row in rows) for rows in apis.ROWS.values()} == {tuple(row.name for row in FAULTS)}
+    table = apis.matrix({name: ["HUNG"] * len(FAULTS) for name in names}, _SHOWN)
+    assert [row[0] for row in table.rows] == names

@@ -152,7 +152,8 @@ def test_each_kind_of_delta_is_the_object_of_the_official_client(event: dict[str
 
 def test_nearly_all_kinds_of_deltas_are_made_the_fast_way() -> None:
     slow = {event["type"] for event in _deltas() if decode_deltas(json.dumps(event).encode()) is None}
-    assert slow == {"response.shell_call_command.delta", "response.shell_call_output_content.delta"}
+    # Older versions of the official client do not have them.
+    assert slow <= {"response.shell_call_command.delta", "response.shell_call_output_content.delta"}
 
 
 def test_two_events_share_nothing_that_can_be_changed() -> None:
