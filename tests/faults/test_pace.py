@@ -48,9 +48,9 @@ def holds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     found: list[float] = []
     hold = TappedBody.hold
 
-    def noted(self: TappedBody, until: float) -> None:
+    def noted(self: TappedBody, until: float) -> bool:
         found.append(until)
-        hold(self, until)
+        return hold(self, until)
 
     monkeypatch.setattr(TappedBody, "hold", noted)
     return found

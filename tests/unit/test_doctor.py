@@ -18,6 +18,7 @@ import anyio
 import pytest
 from typer.testing import CliRunner
 
+from tests.scripted_server import certificate
 from tframex.cli._app import app
 from tframex.cli.doctor import Target, api, examination, load, network, served, stream, streaming
 from tframex.cli.doctor.finding import Finding
@@ -264,12 +265,8 @@ def test_https_spoken_to_http() -> None:
 @contextmanager
 def encrypted(folder: Path) -> Iterator[str]:
     """A TLS server with a certificate that is not trusted."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subject = ["-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=IP:127.0.0.1"]
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*make, *subject], check=True, capture_output=True)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*certificate(folder))
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:

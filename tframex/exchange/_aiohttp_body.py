@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import suppress
 from typing import Any
 
 import httpx2
 
 from tframex.exchange._aiohttp_errors import cause, translated
+from tframex.exchange._aiohttp_hold import FOUND, Hold
 from tframex.exchange._body import Tap
-from tframex.exchange._read_now import read_now
 from tframex.exchange._ticks import Ticks
 
 __all__ = ["body_of"]
 
 _CHUNK = 16 * 1024
-# What a transport says that cannot be paused, or is being closed. `suppress` would cost as much as the pausing.
-_IMPOSSIBLE: tuple[type[Exception], ...] = (AttributeError, NotImplementedError, RuntimeError)
 # What is used of aiohttp's reader beyond its documentation.
 _PARTS = (
     "_buffer",
@@ -26,12 +23,13 @@ _PARTS = (
     "_eof",
     "_exception",
     "_http_chunk_splits",
+    "_loop",
     "_protocol",
     "_size",
     "_wait",
     "_waiter",
 )
-_SLOTS = ("_reading_paused", "transport")
+_SLOTS = ("_drop_timeout", "_read_timeout", "_reading_paused", "_reschedule_timeout", "resume_reading", "transport")
 
 
 def body_of(stream: httpx2.AsyncByteStream, ticks: Ticks) -> httpx2.AsyncByteStream:
@@ -92,24 +90,21 @@ class TappedBody(AioBody, Tap):
 
     def __init__(self, stream: httpx2.AsyncByteStream, response: Any, ticks: Ticks) -> None:
         super().__init__(stream, response.content.iter_chunked(_CHUNK))
-        self._response = response
         self._reader = response.content
         self._buffer = response.content._buffer
         self._protocol = response.content._protocol
-        self._ticks = ticks
-        self._paused: Any = None
-        """The transport, while it is paused by us."""
-        self._due = 0.0
-        """When it is read again; 0: when somebody waits for it."""
-        self._was_held = False
+        self._hold = Hold(response, ticks)
+        self._taken = 0
+        """How many bytes the last read returned."""
 
     def ready(self) -> bool:
         reader = self._reader
         return bool(self._buffer) or reader._eof or reader._exception is not None
 
     def arrival(self) -> Awaitable[None]:
-        if self._paused is not None and not self._due:
-            self._resume()
+        if self._hold.state == FOUND:
+            # What was found has been taken.
+            self._hold.end()
         waiting: Awaitable[None] = self._reader._wait("read")
         return waiting
 
@@ -130,8 +125,9 @@ class TappedBody(AioBody, Tap):
             return data
         data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
         buffer.clear()
-        reader._size -= len(data)
-        reader._cursor += len(data)
+        self._taken = taken = len(data)
+        reader._size -= taken
+        reader._cursor += taken
         if reader._http_chunk_splits:
             reader._http_chunk_splits.clear()
         if self._protocol._reading_paused:
@@ -139,50 +135,12 @@ class TappedBody(AioBody, Tap):
             self._protocol.resume_reading()
         return data
 
-    def hold(self, until: float) -> None:
-        reader, protocol = self._reader, self._protocol
-        # At its end the connection may already serve another request.
-        if self._buffer or reader._eof or reader._exception is not None or protocol._reading_paused:
-            return
-        if self._paused is None:
-            transport = protocol.transport
-            if transport is None or self._response.connection is None:
-                return
-            # The layer of TLS would continue to receive, and only keep back what it has decrypted.
-            transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None) or transport
-            try:
-                transport.pause_reading()
-            except _IMPOSSIBLE:
-                return
-            self._paused = transport
-        limit = getattr(protocol, "read_timeout", None)
-        if limit:
-            # aiohttp's own limit between two reads: it cannot know what the operating system has.
-            until = min(until, reader._loop.time() + limit / 2)
-        self._due = until
-        self._was_held = True
-        self._ticks.at(until, self._look)
-
-    def _look(self, moment: float) -> None:
-        """Read what has arrived during a hold."""
-        if self._due != moment or self._paused is None:
-            return  # It has been released meanwhile.
-        self._due = 0.0
-        read_now(self._paused, self._protocol)
-        if not self.ready() or self._reader._eof:
-            self._resume()
+    def hold(self, until: float) -> bool:
+        return self._hold.begin(until, self._taken)
 
     def release(self) -> bool:
-        held, self._was_held = self._was_held, False
-        self._due = 0.0
-        self._resume()
-        return held
-
-    def _resume(self) -> None:
-        transport, self._paused = self._paused, None
-        if transport is not None and not self._protocol._reading_paused:
-            with suppress(*_IMPOSSIBLE):
-                transport.resume_reading()
+        self._hold.end()
+        return self._hold.was_begun()
 
     def translated(self, exc: Exception) -> Exception:
         return translated(exc)

@@ -42,8 +42,8 @@ class Tap(ABC):
         """All bytes that are there; none at the end. Raises what the connection failed with."""
 
     @abstractmethod
-    def hold(self, until: float) -> None:
-        """Leave what arrives to the operating system until then, a time of the event loop, where that is possible."""
+    def hold(self, until: float) -> bool:
+        """Leave what arrives to the operating system until then, a time of the event loop; False if that is impossible."""
 
     @abstractmethod
     def release(self) -> bool:
@@ -98,11 +98,11 @@ class Body:
             StopAsyncIteration: The body has ended.
             TimeoutError: The deadline passed first.
         """
+        if self._asleep:
+            asleep, self._asleep = self._asleep, 0.0
+            await anyio.sleep(max(0.0, min(asleep, deadline) - self._clock.now()))
         tap = self._tap
         if tap is None:
-            if self._asleep:
-                asleep, self._asleep = self._asleep, 0.0
-                await anyio.sleep(max(0.0, min(asleep, deadline) - self._clock.now()))
             return await self._clock.wait(self._next(), deadline)
         while not tap.ready():
             try:
@@ -134,9 +134,8 @@ class Body:
         """
         if not until:
             return
-        if self._tap is not None:
-            self._tap.hold(until)
-        elif sleep and self._peek is not None:
+        left = self._tap.hold(until) if self._tap is not None else self._peek is None
+        if sleep and not left:
             self._asleep = until
 
     def more(self) -> bool | None:
@@ -147,6 +146,9 @@ class Body:
 
     async def drain(self) -> None:
         """Read what is left after `[DONE]`, so that the connection can be used again."""
+        self._asleep = 0.0
+        if self._tap is not None:
+            self._tap.release()
         deadline = self._clock.now() + _DRAIN
         try:
             while True:
