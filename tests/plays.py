@@ -22,6 +22,7 @@ class Play:
         status: The status.
         pause: Seconds before `after` is sent.
         after: More of the body.
+        every: Seconds, and what is sent each time instead of nothing.
     """
 
     body: bytes = b""
@@ -29,6 +30,7 @@ class Play:
     status: int = 200
     pause: float = 0.0
     after: bytes = b""
+    every: tuple[float, bytes] | None = None
 
 
 class Plays:
@@ -98,6 +100,9 @@ class Plays:
             connection.sendall(_chunk(play.after))
         if play.then == "end":
             connection.sendall(b"0\r\n\r\n")
+        elif play.every is not None:
+            while not self._over.wait(play.every[0]):
+                connection.sendall(_chunk(play.every[1]))
         elif play.then == "stall":
             self._received(connection, b"", b"never")
         return play.then == "end"

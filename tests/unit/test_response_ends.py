@@ -9,7 +9,7 @@ import pytest
 
 import tframex
 from tests.plays import Play, Plays, completed, created, delta, response, sse
-from tests.unit.test_response_streams import Reader, numbers, reader, stored
+from tests.unit.test_response_streams import Reader, numbers, reader, stored, text_of
 from tframex.errors import StreamInterruptedError
 from tframex.exchange._watchdog import Watchdog
 
@@ -142,3 +142,67 @@ def test_an_error_before_any_event_is_that_of_the_official_client(reader: Reader
     with Plays(play) as server, pytest.raises(openai.APIError) as caught:
         reader.read(server.url, max_retries=0)
     assert type(caught.value) is openai.APIError
+
+
+# -- replays -----------------------------------------------------------------------------------------------------------
+
+
+def keepalive(number: int | None) -> dict[str, Any]:
+    return {"type": "keepalive"} if number is None else {"type": "keepalive", "sequence_number": number}
+
+
+BEGUN = sse(background(), delta(1, "A"), delta(2, "B"))
+FRESH = [sse(background()), b""]
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("first", FRESH, ids=["first event", "none"])
+def test_a_replay_that_is_counted_from_zero_loses_nothing_silently(reader: Reader, first: bytes) -> None:
+    start = 1 if first else 0
+    rest = [delta(start + number, text) for number, text in enumerate("CDEF")]
+    replay = first + sse(*rest, completed(start + 4))
+    with Plays(Play(BEGUN, "cut"), Play(replay)) as server:
+        with pytest.raises(StreamInterruptedError, match="some are lost") as caught:
+            reader.read(server.url, stored)
+        assert (caught.value.partial, text_of(reader.seen)) == ("AB", "AB")
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("then", ["cut", "end"])
+def test_a_complete_replay_may_itself_break_off(reader: Reader, then: Any) -> None:
+    rest = sse(delta(3, "C"), completed(4))
+    with Plays(Play(BEGUN, "cut"), Play(sse(background(), delta(1, "A")), then), Play(BEGUN + rest)) as server:
+        assert text_of(reader.read(server.url, stored)) == "ABC"
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("number", [None, 0, 3, 9])
+def test_an_error_event_of_a_replay_is_handed_out_whatever_its_number(reader: Reader, number: int | None) -> None:
+    with Plays(Play(BEGUN, "cut"), Play(sse(failure(number)))) as server:
+        assert [event.type for event in reader.read(server.url, stored)][-1] == "error"
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("number", [None, 2])
+def test_keepalive_events_are_handed_out_and_left_out_of_the_numbers(
+    reader: Reader, counted: bool, number: int | None
+) -> None:
+    """Before the break and after it, whether or not the server counts them."""
+    following = 3 if counted and number is not None else 2
+    before = sse(background(), delta(1, "A"), keepalive(number), delta(following, "B"))
+    ping = keepalive(None if number is None else following + 1)
+    after = following + (2 if counted and number is not None else 1)
+    rest = sse(ping, delta(after, "C"), completed(after + 1))
+    with Plays(Play(before, "cut"), Play(rest)) as server:
+        events = reader.read(server.url, stored)
+        assert f"starting_after={following}" in server.requests[1]
+    assert text_of(events) == "ABC"
+    assert [event.type for event in events].count("keepalive") == 2
+
+
+def test_keepalive_events_are_no_sign_of_an_answer(reader: Reader) -> None:
+    limit: Any = {"timeout": 0.4} if reader.backend == "sync" else {"idle_timeout": 0.4}
+    play = Play(sse(created()), "stall", every=(0.1, sse(keepalive(None))))
+    with Plays(play) as server, pytest.raises(tframex.APIStreamTimeoutError):
+        reader.read(server.url, **limit)

@@ -29,6 +29,11 @@ class Arrival:
     joined: bool = False
     texts: list[str] | None = None
 
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing of the answer, but only that the connection is alive."""
+        return False
+
     def followed_by(self, other: Arrival) -> Arrival:
         """This one and the next, as if one read had returned them."""
         both = None if self.texts is None or other.texts is None else self.texts + other.texts

@@ -94,6 +94,7 @@ async def drive(
                             break
                         batch = reading.feed(data)
                         if batch.chunks:
+                            silent = batch.silent
                             if pacer is None:
                                 yield batch
                             else:
@@ -103,10 +104,11 @@ async def drive(
                                     body.hold(pacer.until, sleep=pacer.interval > 0)
                                 if batch is not None:
                                     yield batch
-                            # The reader's own time does not count.
-                            deadline = clock.now() + (_EPILOGUE if reading.complete else idle)
-                            if deadline > end:
-                                deadline = end
+                            if not silent:
+                                # The reader's own time does not count.
+                                deadline = clock.now() + (_EPILOGUE if reading.complete else idle)
+                                if deadline > end:
+                                    deadline = end
                         if reading.failure is not None:
                             raise reading.failure
                     if reading.done:

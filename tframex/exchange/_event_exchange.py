@@ -170,6 +170,7 @@ class EventExchange:
         transport["extra_headers"] = {k: v for k, v in headers.items() if k.lower() != "idempotency-key"}
         request = replace(self.request, response_id=trail.response_id, after=after, transport=transport)
         self._step = _Step("continue", request, delay)
+        trail.rejoin()
         self.reader = self._reading(joined=bool(trail.count))
         return self._step
 

@@ -11,7 +11,7 @@ import msgspec
 from tframex.errors import ModelError
 from tframex.exchange._arrival import Arrival
 from tframex.exchange._body_start import BodyStart
-from tframex.exchange._event_trail import EventTrail
+from tframex.exchange._event_trail import KEEPALIVE, TEXT, EventTrail
 from tframex.exchange._failures import stream_cut, unreadable
 from tframex.exchange._observer import Observer
 from tframex.exchange._sse import SSEDecoder
@@ -23,7 +23,6 @@ DeltaDecoder = Callable[[bytes], "list[Any] | None"]
 """Decodes lines that are all deltas, each with `sequence_number` and `delta`; None if one of them is not."""
 
 _WHAT = "Responses"
-_TEXT = "response.output_text.delta"
 # Events and statuses that say how a response has ended. Some providers have names of their own for the last event.
 _ENDS = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"}
@@ -53,14 +52,22 @@ class EventArrival(Arrival):
 
     Attributes:
         deltas: What the `DeltaDecoder` has made of each event; None for one that it does not know.
+        pings: How many of them say only that the connection is alive.
     """
 
     deltas: list[Any] = field(default_factory=list)
+    pings: int = 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing of the answer."""
+        return 0 < self.pings == len(self.data)
 
     def followed_by(self, other: Arrival) -> EventArrival:
         """This one and the next, as if one read had returned them."""
         deltas = self.deltas + (other.deltas if isinstance(other, EventArrival) else [])
-        return EventArrival(chunks=deltas, data=self.data + other.data, deltas=deltas)
+        pings = self.pings + (other.pings if isinstance(other, EventArrival) else 0)
+        return EventArrival(chunks=deltas, data=self.data + other.data, deltas=deltas, pings=pings)
 
 
 class EventReader:
@@ -126,9 +133,9 @@ class EventReader:
             self.failure = self._unreadable(why=str(exc))
             self.failure.__cause__ = exc
         if batch.data:
-            if not self.events:
+            if not (self.events or batch.silent):
                 self._observer.first_event()
-            self.events += len(batch.data)
+            self.events += len(batch.data) - batch.pings
             batch.chunks = batch.deltas
         return batch
 
@@ -164,15 +171,19 @@ class EventReader:
             event = _decode_event(item)
             if event.error:
                 raise error_from_body(event.error, model_id=self._model_id)
-            kind = event.type if isinstance(event.type, str) else ""
+            if not isinstance(event.type, str):
+                event.type = ""
             status = self._trail.note_response(event.response) if isinstance(event.response, dict) else None
-            if not self._trail.takes(event.sequence_number, joined=self._joined, model_id=self._model_id):
+            if not self._trail.takes(event, joined=self._joined, model_id=self._model_id):
                 continue
-            if kind == _TEXT and isinstance(event.delta, str):
+            if event.type == TEXT and isinstance(event.delta, str):
                 self._trail.note_texts([event.delta])
             batch.deltas += self._decode(item) or [None]
             batch.data.append(item)
-            self._judge(kind, status)
+            if event.type == KEEPALIVE:
+                batch.pings += 1
+            else:
+                self._judge(event.type, status)
 
     def _judge(self, kind: str, status: object) -> None:
         """Note whether an event is the last of the response, as far as is known by now."""

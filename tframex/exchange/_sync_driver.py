@@ -81,6 +81,7 @@ def drive_sync(
                         if data is None:
                             break
                         batch = reading.feed(data)
+                        silent = batch.silent
                         if batch.chunks:
                             if pacer is None:
                                 yield batch
@@ -90,10 +91,12 @@ def drive_sync(
                                 batch = pacer.pass_on(batch, time.monotonic(), more, paced=paced)
                                 if batch is not None:
                                     yield batch
-                            heard = time.monotonic()
+                            heard = heard if silent else time.monotonic()
                         elif reading.events > events:
                             events, heard = reading.events, time.monotonic()
-                        elif time.monotonic() - heard > patience:
+                        else:
+                            silent = True
+                        if silent and time.monotonic() - heard > patience:
                             # Comments keep the transport's own limit from passing.
                             raise timed_out("idle", model_id=model_id, seconds=patience)
                         if reading.failure is not None:
