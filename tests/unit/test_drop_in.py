@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import inspect
+import pickle
 import threading
 import time
 import warnings
@@ -417,6 +419,21 @@ def test_a_stream_that_falls_silent_after_text_is_both_a_timeout_and_interrupted
     with FakeVLLM(TEXT, faults=[Fault.stall(0)]) as server, pytest.raises(openai.APITimeoutError) as caught:
         both.stream(server.url, resume="never", timeout=0.3)
     assert not isinstance(caught.value, StreamInterruptedError)
+
+
+@pytest.mark.parametrize("fault", [Fault.cut(9000), Fault.error(9000), Fault.stall(9000)])
+def test_the_error_of_a_stream_that_broke_survives_pickling_and_copying(both: Both, fault: Fault) -> None:
+    """A process pool carries errors so."""
+    limit: Any = {"timeout": 0.3} if both.backend == "sync" else {"idle_timeout": 0.3}
+    with FakeVLLM(LONG, faults=[fault]) as server, pytest.raises(tframex.APIStreamInterruptedError) as caught:
+        both.stream(server.url, resume="never", **limit)
+    error = caught.value
+    for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own bytes
+        assert (type(again), str(again), repr(again)) == (type(error), str(error), repr(error))
+        assert (again.partial, again.model_id) == (error.partial, error.model_id)
+        assert (again.body, again.code, again.message) == (error.body, error.code, error.message)
+        assert again.partial
+        assert str(again.request.url) == str(error.request.url)
 
 
 @pytest.mark.parametrize("fault", [Fault.cut(0), Fault.cut(1500), Fault.end(0), Fault.end(1500), Fault.error(0)])

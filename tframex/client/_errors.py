@@ -31,6 +31,10 @@ class APIStreamInterruptedError(openai.APIConnectionError, StreamInterruptedErro
         self.model_id = error.model_id
         self.partial = error.partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default it would be made again from its message alone.
+        return type(self).__new__, (type(self), *self.args), vars(self)
+
 
 class APIStreamTimeoutError(APIStreamInterruptedError, openai.APITimeoutError):
     """A stream fell silent in the middle of the answer; also an `openai.APITimeoutError`."""
