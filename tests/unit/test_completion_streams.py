@@ -361,3 +361,28 @@ def test_the_text_of_an_interval_is_one_chunk(reader: Reader, ids: bool) -> None
         ]
         assert numbers[0] == numbers[1]
         assert few[-1].usage == every[-1].usage
+
+
+def test_usage_in_every_chunk_grows_through_a_resume(reader: Reader) -> None:
+    """As vLLM sends it with `continuous_usage_stats`, whose chunks a slow reader gets many of in one read."""
+
+    def chunk(number: int, counted: int, prompt: int, finish: str | None = None) -> bytes:
+        usage = {"prompt_tokens": prompt, "completion_tokens": counted, "total_tokens": prompt + counted}
+        choice = {"index": 0, "text": f" w{number}", "logprobs": None, "finish_reason": finish}
+        body = {
+            "id": "c",
+            "object": "text_completion",
+            "created": 1,
+            "model": "fake",
+            "choices": [choice],
+            "usage": usage,
+        }
+        return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+    first = b"".join(chunk(number, number + 1, 5) for number in range(3))
+    second = b"".join(chunk(number + 3, number + 1, 8, "length" if number == 3 else None) for number in range(4))
+    faults = [Fault.answer(body, content_type=SSE) for body in (first, second + b"data: [DONE]\n\n")]
+    with FakeVLLM(faults=faults) as server:
+        chunks = reader.read(server.url)
+    assert text_of(chunks) == " w0 w1 w2 w3 w4 w5 w6"
+    assert [chunk.usage.completion_tokens for chunk in chunks] == [1, 2, 3, 4, 5, 6, 7]

@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from tframex.client._merged import merged
 from tframex.client._template import TextTemplate
-from tframex.exchange import Arrival, Chunk, ChunkDelta, Exchange
+from tframex.exchange import Arrival, Chunk, ChunkDelta
 
 __all__ = ["ChunkMaker", "write_total"]
 
@@ -30,14 +30,12 @@ class ChunkMaker:
     Args:
         client: The official client.
         response: The response the chunks belong to.
-        exchange: Adds up what all requests together spent.
         merges: The text of a batch is one chunk.
     """
 
-    def __init__(self, client: Any, response: Any, exchange: Exchange, *, merges: bool = False) -> None:
+    def __init__(self, client: Any, response: Any, *, merges: bool = False) -> None:
         self._client = client
         self._response = response
-        self._exchange = exchange
         self._merges = merges
         self._first: dict[str, Any] = {}
         self._template: TextTemplate | None = None
@@ -94,13 +92,13 @@ class ChunkMaker:
                     delta.pop(name, None)
                 else:
                     delta[name] = text
-        write_total(body, joined, self._exchange)
+        write_total(body, joined)
         return json.dumps(body).encode()
 
 
-def write_total(body: dict[str, Any], joined: Chunk, exchange: Exchange) -> None:
+def write_total(body: dict[str, Any], joined: Chunk) -> None:
     """Replace the usage in the JSON of a joined chunk, where there is one, by that of all requests together."""
-    if joined.usage is not None and (total := exchange.usage()[0]) is not None:
+    if (total := joined.usage) is not None:
         body["usage"].update(
             prompt_tokens=total.prompt_tokens,
             completion_tokens=total.completion_tokens,

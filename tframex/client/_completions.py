@@ -10,7 +10,7 @@ from openai.types import Completion
 
 from tframex.client._chunks import write_total
 from tframex.client._completion_template import CompletionTemplate
-from tframex.exchange import Arrival, Chunk, Exchange
+from tframex.exchange import Arrival, Chunk
 
 __all__ = ["CompletionMaker"]
 
@@ -21,14 +21,12 @@ class CompletionMaker:
     Args:
         client: The official client.
         response: The response the chunks belong to.
-        exchange: Knows what all requests together spent.
         merges: The text of a batch is one chunk.
     """
 
-    def __init__(self, client: Any, response: Any, exchange: Exchange, *, merges: bool = False) -> None:
+    def __init__(self, client: Any, response: Any, *, merges: bool = False) -> None:
         self._client = client
         self._response = response
-        self._exchange = exchange
         self._merges = merges
         self._first: dict[str, Any] = {}
         self._template: CompletionTemplate | None = None
@@ -86,5 +84,5 @@ class CompletionMaker:
             # An answer that is continued has one prompt, that of the first request.
             if "prompt_token_ids" in choice:
                 choice["prompt_token_ids"] = None
-        write_total(body, joined, self._exchange)
+        write_total(body, joined)
         return json.dumps(body, separators=(",", ":")).encode()

@@ -110,7 +110,7 @@ def _chat(client: Any, options: Any, response: Any) -> Source[ChatCompletionChun
     model, body = _asked(options)
     messages = body.pop("messages", [])
     exchange = _exchange(client, ChatRequest(model, messages, body, _transport(options)))
-    return Source(exchange, model, ChunkMaker(client, response, exchange, merges=client._tframex.pace is not None).make)
+    return Source(exchange, model, ChunkMaker(client, response, merges=client._tframex.pace is not None).make)
 
 
 def _completion(client: Any, options: Any, response: Any) -> Source[Completion]:
@@ -118,9 +118,7 @@ def _completion(client: Any, options: Any, response: Any) -> Source[Completion]:
     model, body = _asked(options)
     prompt = body.pop("prompt", None)
     exchange = _exchange(client, TextRequest(model, [], body, _transport(options), prompt))
-    return Source(
-        exchange, model, CompletionMaker(client, response, exchange, merges=client._tframex.pace is not None).make
-    )
+    return Source(exchange, model, CompletionMaker(client, response, merges=client._tframex.pace is not None).make)
 
 
 def _exchange(client: Any, request: ChatRequest) -> Exchange:

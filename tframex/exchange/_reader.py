@@ -204,6 +204,8 @@ class ResponseReader:
         batch.data.append(item)
         if chunk.usage is not None:
             self._ledger.report(chunk.usage)
+            if self.splice is not None:
+                chunk.usage = self._ledger.total(self._collector.tokens)[0]
         if self._collector.note(chunk, batch.pieces):
             self.complete = self._collector.finished >= self._choices
         return True
