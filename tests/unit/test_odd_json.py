@@ -140,3 +140,78 @@ def test_a_page_in_place_of_a_text_completion_is_called_that() -> None:
         pytest.raises(openai.APIError, match="not a text completion stream"),
     ):
         read("sync", server.url, ask, resume="never")
+
+
+# -- the Responses API -------------------------------------------------------------------------------------------------
+
+RESPONSE: dict[str, Any] = {
+    "id": "resp_1",
+    "object": "response",
+    "created_at": 1,
+    "model": "fake",
+    "output": [],
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+    "status": "in_progress",
+}
+
+
+def created(number: int = 0) -> dict[str, Any]:
+    return {"type": "response.created", "sequence_number": number, "response": RESPONSE}
+
+
+def delta(number: int, said: str, logprob: float = -0.5) -> dict[str, Any]:
+    return {
+        "type": "response.output_text.delta",
+        "item_id": "i",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": said,
+        "logprobs": [{"token": "t", "logprob": logprob, "top_logprobs": []}],
+        "sequence_number": number,
+    }
+
+
+def completed(number: int, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "response.completed",
+        "sequence_number": number,
+        "response": {**RESPONSE, "status": "completed", **more},
+    }
+
+
+def respond(client: Any) -> Any:
+    return client.responses.create(model="fake", input="x", stream=True)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "sync"])
+@pytest.mark.parametrize("odd", ODD)
+def test_a_client_hands_out_the_events_that_the_official_one_reads(backend: str, odd: str) -> None:
+    deltas = [delta(number, said, logprob) for number, (said, logprob) in enumerate(ODD[odd], 1)]
+    answer = Fault.answer(events(created(), *deltas, completed(len(deltas) + 1)), content_type=SSE)
+    with FakeVLLM(faults=[answer] * 2) as server:
+        with openai.OpenAI(base_url=server.url, api_key="k") as client:
+            official = list(respond(client))
+        ours = read(backend, server.url, respond)
+    assert [repr(event) for event in ours] == [repr(event) for event in official]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "sync"])
+def test_an_event_of_a_response_that_cannot_be_read_says_so(backend: str) -> None:
+    fault = Fault.answer(events(created(), delta(1, "Red")) + b"data: {not json\n\n", content_type=SSE)
+    with FakeVLLM(faults=[fault]) as server, pytest.raises(tframex.APIStreamInterruptedError) as caught:
+        read(backend, server.url, respond, resume="never")
+    assert "cannot be read" in str(caught.value)
+    assert "API_URL" not in str(caught.value)
+    assert caught.value.partial == "Red"
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio", "sync"])
+def test_the_last_event_of_a_response_may_have_images_in_it(backend: str) -> None:
+    """It repeats the complete output, each image as base64: more than any event of a chat."""
+    image = {"type": "image_generation_call", "id": "ig", "status": "completed", "result": "A" * (17 << 20)}
+    fault = Fault.answer(events(created(), completed(1, output=[image])), content_type=SSE)
+    with FakeVLLM(faults=[fault]) as server:
+        seen = read(backend, server.url, respond)
+    assert len(seen[-1].response.output[0].result) == 17 << 20

@@ -14,6 +14,7 @@ from tframex.exchange._body_start import BodyStart
 from tframex.exchange._event_trail import KEEPALIVE, TEXT, EventTrail
 from tframex.exchange._failures import stream_cut, unreadable
 from tframex.exchange._observer import Observer
+from tframex.exchange._odd_json import parsed
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
 
@@ -23,6 +24,8 @@ DeltaDecoder = Callable[[bytes], "list[Any] | None"]
 """Decodes lines that are all deltas, each with `sequence_number` and `delta`; None if one of them is not."""
 
 _WHAT = "Responses"
+# In bytes: the last event repeats the complete output, with every image.
+_LARGEST = 256 * 1024 * 1024
 # Events and statuses that say how a response has ended. Some providers have names of their own for the last event.
 _ENDS = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"}
@@ -103,7 +106,7 @@ class EventReader:
         self._joined = joined
         self._observer = observer
         self._start = BodyStart()
-        self._decoder = SSEDecoder()
+        self._decoder = SSEDecoder(_LARGEST)
 
     @property
     def begun(self) -> bool:
@@ -146,8 +149,8 @@ class EventReader:
         return stream_cut(model_id=self._model_id, why="the stream ended before the response was completed")
 
     def _unreadable(self, why: str = "") -> ModelError:
-        partial = self._trail.text
-        return unreadable(self._start.head, model_id=self._model_id, partial=partial, why=why, what=_WHAT)
+        partial, begun = self._trail.text, bool(why) and self.begun
+        return unreadable(self._start.head, model_id=self._model_id, partial=partial, why=why, what=_WHAT, begun=begun)
 
     def _take_deltas(self, items: list[bytes], batch: EventArrival) -> bool:
         """Take in events that are nothing but deltas and follow each other; False if there is anything else."""
@@ -168,7 +171,10 @@ class EventReader:
                 self.done = self.marked = True
             if self.done:
                 return
-            event = _decode_event(item)
+            try:
+                event = _decode_event(item)
+            except msgspec.DecodeError as exc:
+                event = msgspec.convert(parsed(item, exc), _Event)
             if event.error:
                 raise error_from_body(event.error, model_id=self._model_id)
             if not isinstance(event.type, str):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tframex.errors import ModelConnectionError
+from tframex.exchange._odd_json import put_together
 
 __all__ = ["KEEPALIVE", "TEXT", "EventTrail"]
 
@@ -52,7 +53,7 @@ class EventTrail:
     @property
     def text(self) -> str:
         """The text that has arrived, of all parts of the output."""
-        return "".join(self._texts)
+        return put_together("".join(self._texts))
 
     def note_texts(self, texts: list[str]) -> None:
         """Note pieces of the output's text."""

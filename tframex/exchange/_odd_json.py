@@ -14,9 +14,26 @@ import msgspec
 
 from tframex.exchange._wire import Chunk, read_leniently
 
-__all__ = ["OddJSON"]
+__all__ = ["OddJSON", "parsed", "put_together"]
 
 _TEXTS = ("content", "reasoning", "reasoning_content", "refusal")
+
+
+def parsed(data: bytes, refusal: msgspec.DecodeError) -> Any:
+    """What Python makes of JSON that msgspec refused.
+
+    Raises:
+        msgspec.DecodeError: The `refusal`: Python does not read it either.
+    """
+    try:
+        return json.loads(data)
+    except ValueError:
+        raise refusal from None
+
+
+def put_together(text: str) -> str:
+    """Text that can be encoded: halves of characters that belong together are one, and others a replacement character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class OddJSON:
@@ -44,10 +61,7 @@ class OddJSON:
         Raises:
             ValueError: Python does not read it either, or it is nothing like a chunk.
         """
-        try:
-            body = json.loads(data)
-        except ValueError:
-            raise refusal from None
+        body = parsed(data, refusal)
         try:
             chunk = self._convert(body)
         except msgspec.ValidationError:
@@ -83,4 +97,4 @@ class OddJSON:
         if "\ud800" <= text[-1] <= "\udbff" and not last:
             self._halves[key] = text[-1]
             text = text[:-1]
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return put_together(text)
