@@ -602,8 +602,8 @@ def _own_stream(base: Any, kind: str) -> Any:
     return {"object": base[object], "model": base[_Own], "subclass": new_class("Mine", (base[_Own],))}[kind]
 
 
-# The official stream leaves its own generators unfinished after the last event, of which trio complains.
-@pytest.mark.filterwarnings("ignore:Async generator 'openai:ResourceWarning")
+# The official stream leaves its generators, and those of httpx2, unfinished after the last event; trio complains.
+@pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 @pytest.mark.parametrize("path", ["/chat/completions", "/completions", "/responses"])
 @pytest.mark.parametrize("kind", ["object", "model", "subclass"])
 def test_a_stream_of_types_that_the_user_chose_is_the_official_one(both: Both, path: str, kind: str) -> None:
