@@ -19,7 +19,7 @@ class Play:
     Attributes:
         body: What is sent.
         then: The body ends properly, the connection is lost, or nothing more is sent.
-        status: The status.
+        status: The status; 0: nothing is sent.
         pause: Seconds before `after` is sent.
         after: More of the body.
         every: Seconds, and what is sent each time instead of nothing.
@@ -93,6 +93,8 @@ class Plays:
             self._received(connection, body, int(length[0].split(b":")[1]))
         self.requests.append(head.split(b" HTTP")[0].decode())
         play = self._plays.pop(0) if self._plays else Play(b'{"error":"no play is left"}', status=500)
+        if not play.status:
+            self._received(connection, b"", b"never")
         kind = b"text/event-stream" if play.status == 200 and not play.body.startswith(b"{") else b"application/json"
         head = b"HTTP/1.1 %d X\r\nContent-Type: %b\r\nTransfer-Encoding: chunked\r\n\r\n" % (play.status, kind)
         connection.sendall(head + _chunk(play.body))

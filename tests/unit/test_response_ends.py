@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import openai
@@ -206,3 +207,47 @@ def test_keepalive_events_are_no_sign_of_an_answer(reader: Reader) -> None:
     play = Play(sse(created()), "stall", every=(0.1, sse(keepalive(None))))
     with Plays(play) as server, pytest.raises(tframex.APIStreamTimeoutError):
         reader.read(server.url, **limit)
+
+
+@pytest.mark.usefixtures("no_wait")
+def test_a_retrieval_that_falls_silent_is_repeated(reader: Reader) -> None:
+    """Before its headers and after them: it makes the server generate nothing."""
+    limit: Any = {"timeout": 0.4} if reader.backend == "sync" else {"idle_timeout": 0.4}
+    rest = Play(sse(delta(3, "C"), completed(4)))
+    with Plays(Play(BEGUN, "cut"), Play(then="stall"), Play(status=0), rest) as server:
+        assert text_of(reader.read(server.url, stored, max_retries=3, **limit)) == "ABC"
+        assert len(server.requests) == 4
+
+
+@pytest.mark.usefixtures("no_wait")
+def test_a_refusal_to_send_the_rest_is_in_the_error_with_the_response_it_is_about(reader: Reader) -> None:
+    refusal = Play(b'{"error":{"message":"gone for good","code":404}}', status=404)
+    for then in ("cut", "end"):
+        with Plays(Play(BEGUN, then), refusal) as server, pytest.raises(StreamInterruptedError) as caught:
+            reader.read(server.url, stored)
+        assert "resp_1" in str(caught.value)
+        assert "gone for good" in str(caught.value)
+        assert caught.value.partial == "AB"
+
+
+def after_the_last(client: Any) -> Any:
+    return client.responses.retrieve("resp_1", stream=True, starting_after=4)
+
+
+@pytest.mark.usefixtures("no_wait")
+@pytest.mark.parametrize("body", [b"", b"data: [DONE]\n\n"])
+@pytest.mark.parametrize("retries", [0, 2])
+def test_nothing_follows_the_last_event_of_a_response_that_has_ended(reader: Reader, body: bytes, retries: int) -> None:
+    """The endpoint is asked what has become of it."""
+    empty = [Play(body)] * (2 if retries else 1)
+    with Plays(*empty, Play(json.dumps(response("completed")).encode())) as server:
+        assert reader.read(server.url, after_the_last, max_retries=retries) == []
+        assert server.requests[-1] == "GET /v1/responses/resp_1"
+
+
+@pytest.mark.usefixtures("no_wait")
+def test_nothing_is_not_the_end_of_a_response_that_is_in_progress(reader: Reader) -> None:
+    states = [Play(json.dumps(response()).encode()), Play(b"{broken"), Play(b"")]
+    for state in states:
+        with Plays(Play(), Play(), state, Play(), Play()) as server, pytest.raises(openai.APIConnectionError):
+            reader.read(server.url, after_the_last)

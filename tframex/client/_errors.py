@@ -55,7 +55,8 @@ def official(error: ModelError, request: Any, *, begun: bool) -> openai.OpenAIEr
         begun: Some of the answer had arrived: text, a thought, a tool call.
     """
     links = list(_own(error))
-    status = next((link for link in links if isinstance(link, ModelStatusError)), None)
+    # An attempt to continue may have been refused in between: the last is what broke the stream.
+    status = links[-1] if isinstance(links[-1], ModelStatusError) else None
     timed_out = any(isinstance(link, ModelTimeoutError) for link in links)
     if not begun and status is not None:
         if isinstance(status.__cause__, openai.OpenAIError):

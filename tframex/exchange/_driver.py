@@ -77,7 +77,8 @@ async def drive(
                 break
             error: ModelError | None = None
             exchange.sending()
-            deadline = min(end, clock.now() + _or_inf(clocks.first_token))
+            retrieving = step.kind == "retrieve"
+            deadline = min(end, clock.now() + (idle if retrieving else _or_inf(clocks.first_token)))
             try:
                 response, opened = opened, None
                 if response is None:
@@ -116,7 +117,8 @@ async def drive(
             except ConfigurationError:
                 raise
             except TimeoutError as exc:
-                error = _timeout(exchange, clocks, over=clock.now() >= end, model_id=endpoint.model_id)
+                begun = retrieving or exchange.reader.events > 0
+                error = _timeout(clocks, begun=begun, over=clock.now() >= end, model_id=endpoint.model_id)
                 error.__cause__ = exc
             except Exception as exc:
                 error = edge.translate(exc)
@@ -154,10 +156,10 @@ async def _send(client: openai.AsyncOpenAI, request: Request) -> Any:
         del keywords
 
 
-def _timeout(exchange: Answering, clocks: Clocks, *, over: bool, model_id: str) -> ModelError:
+def _timeout(clocks: Clocks, *, begun: bool, over: bool, model_id: str) -> ModelError:
     if over:
         return timed_out("total", model_id=model_id, seconds=clocks.total)
-    if exchange.reader.events:
+    if begun:
         return timed_out("idle", model_id=model_id, seconds=clocks.idle)
     return timed_out("first_token", model_id=model_id, seconds=clocks.first_token)
 

@@ -32,7 +32,10 @@ class Step(Protocol):
 
     @property
     def kind(self) -> str:
-        """`"probe"`: ask who serves the model; anything else: send the request."""
+        """`"probe"`: ask who serves the model; anything else: send the request.
+
+        One that retrieves (`"retrieve"`) what is there already is answered as soon as the next event is due.
+        """
 
     @property
     def request(self) -> Request:

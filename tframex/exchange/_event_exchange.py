@@ -19,6 +19,7 @@ from tframex.errors import ModelError, ModelStatusError
 from tframex.exchange._arrival import Arrival
 from tframex.exchange._continuation import final
 from tframex.exchange._event_reader import DeltaDecoder, EventReader
+from tframex.exchange._event_status import StatusReader
 from tframex.exchange._event_trail import EventTrail
 from tframex.exchange._observer import Observer
 from tframex.exchange._patience import Patience
@@ -28,6 +29,8 @@ from tframex.exchange._retry import DEFAULT_WAIT, RetryBudget
 __all__ = ["EventExchange", "EventRequest"]
 
 log = get_logger("tframex.client")
+
+_OF_STREAMS = frozenset({"stream", "starting_after", "include_obfuscation"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class EventRequest:
         after: The number of the event after which they are wanted; None: all.
         query: Further parameters of a request that retrieves.
         transport: Keywords for the official client that are not body fields.
+        plain: The response is wanted, without its events.
     """
 
     model: str
@@ -49,19 +53,22 @@ class EventRequest:
     after: int | None = None
     query: Mapping[str, Any] = field(default_factory=dict)
     transport: Mapping[str, Any] = field(default_factory=dict)
+    plain: bool = False
 
     def keywords(self) -> dict[str, Any]:
         """The keywords for the official client's `get`."""
         options = sending_options(self.transport)
         after = {} if self.after is None else {"starting_after": self.after}
         params = {**(options.get("params") or {}), **self.query, "stream": True, **after}
+        if self.plain:
+            params = {name: value for name, value in params.items() if name not in _OF_STREAMS}
         path = f"/responses/{quote(self.response_id, safe='')}"
         return {"path": path, "options": {**options, "params": params}, "stream": True}
 
 
 @dataclass(frozen=True)
 class _Step:
-    kind: Literal["fresh", "continue"]
+    kind: Literal["fresh", "retrieve"]
     request: EventRequest
     delay: float = 0.0
 
@@ -113,8 +120,9 @@ class EventExchange:
         self._resume = resume
         self._patience = Patience(budget, max_retries, wait)
         self._break: ModelError | None = None
+        self._empty = 0
         self._step = _Step("fresh", request)
-        self.reader = self._reading(joined=False)
+        self.reader: EventReader | StatusReader = self._reading(joined=False)
 
     # -- what the driver asks ------------------------------------------------------------------------------------
 
@@ -129,7 +137,7 @@ class EventExchange:
 
     def sending(self) -> None:
         """Note that the request of the last step is about to be sent."""
-        self.observer.sent(self._step.kind)
+        self.observer.sent("fresh" if self._step.kind == "fresh" else "continue")
 
     def probed(self, owner: str) -> _Step | None:
         """Nobody is asked who serves the model: a response is stored or it is not."""
@@ -154,11 +162,13 @@ class EventExchange:
         trail = self.trail
         error.partial = trail.text
         if self.resumes and isinstance(error, ModelStatusError) and error.status_code in (400, 404, 405, 422):
-            # What the user should hear of is the break, not how the attempt to mend it was answered.
-            raise final(self._break or error, trail, self._model_id)
+            raise self._refused(error)
         self._break = error
-        if not self._continuable() or not self._patience.allows(error, self.reader.events, joinable=True):
-            raise final(error, trail, self._model_id)
+        plain = self._is_at_the_end()
+        harmless = bool(self.request.response_id) or self._step.kind == "retrieve"
+        grown, allows = self.reader.events, self._patience.allows
+        if not self._continuable() or not (plain or allows(error, grown, joinable=True, harmless=harmless)):
+            raise self._final(error)
         self.resumes += 1
         delay = self._patience.delay(error)
         after = self.request.after if trail.last is None else trail.last
@@ -168,13 +178,45 @@ class EventExchange:
         headers = self.request.transport.get("extra_headers") or {}
         # The key of the request that made the response is not that of one that retrieves it.
         transport["extra_headers"] = {k: v for k, v in headers.items() if k.lower() != "idempotency-key"}
-        request = replace(self.request, response_id=trail.response_id, after=after, transport=transport)
-        self._step = _Step("continue", request, delay)
+        request = replace(self.request, response_id=trail.response_id, after=after, transport=transport, plain=plain)
+        self._step = _Step("retrieve", request, delay)
         trail.rejoin()
-        self.reader = self._reading(joined=bool(trail.count))
+        self.reader = StatusReader(self._model_id) if plain else self._reading(joined=bool(trail.count))
         return self._step
 
     # -- decisions -----------------------------------------------------------------------------------------------
+
+    def _is_at_the_end(self) -> bool:
+        """Whether nothing may be all that follows the event after which the user asked: the response's status tells.
+
+        Only if nothing has come twice: a proxy may have ended the body.
+        """
+        if self.trail.count or self.request.after is None or not self.reader.empty:
+            return False
+        self._empty += 1
+        return self._empty == 2 or (self._empty == 1 and not self._patience.max_retries)
+
+    def _refused(self, refusal: ModelStatusError) -> ModelError:
+        """The error for an endpoint that refuses to send the rest: the break, which the user should hear of first."""
+        broken = self._break or refusal
+        log.info(
+            "the rest was refused", model=self._model_id, status=refusal.status_code, response=self.trail.response_id
+        )
+        found = self._final(broken)
+        if broken is not refusal:
+            found.args = (f"{found.args[0]} The endpoint refused to send the rest: {refusal.args[0]}",)
+        if found is not broken is not refusal:
+            refusal.__context__, refusal.__cause__ = refusal.__cause__, broken
+            found.__cause__ = refusal
+        return found
+
+    def _final(self, error: ModelError) -> ModelError:
+        found, name = final(error, self.trail, self._model_id), self.trail.response_id
+        if self.request.stored and name and self.trail.background is not False:
+            found.args = (
+                f"{found.args[0]} The response is {name!r}: responses.retrieve() may still return all of it.",
+            )
+        return found
 
     def _reading(self, *, joined: bool) -> EventReader:
         return EventReader(self.trail, self._decode, self._text, self._model_id, joined=joined, observer=self.observer)

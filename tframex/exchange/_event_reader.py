@@ -11,6 +11,7 @@ import msgspec
 from tframex.errors import ModelError
 from tframex.exchange._arrival import Arrival
 from tframex.exchange._body_start import BodyStart
+from tframex.exchange._event_status import STATUSES
 from tframex.exchange._event_trail import KEEPALIVE, TEXT, EventTrail
 from tframex.exchange._failures import stream_cut, unreadable
 from tframex.exchange._observer import Observer
@@ -30,7 +31,6 @@ _LARGEST = 256 * 1024 * 1024
 _ENDS = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "response.done"}
 )
-_STATUSES = frozenset({"completed", "incomplete", "failed", "cancelled"})
 # Repeated, they may show the response as it has become since.
 _BEGINNINGS = frozenset({"response.created", "response.queued", "response.in_progress"})
 _CONTENT = (".delta", ".added", ".created", ".queued", ".in_progress")
@@ -113,6 +113,11 @@ class EventReader:
         """Whether some of the response has arrived, in this one or before."""
         return self._trail.anything
 
+    @property
+    def empty(self) -> bool:
+        """Whether a stream has come without any event."""
+        return not self.events and self._start.may_be_events()
+
     def opened(self, headers: Mapping[str, str]) -> None:
         """Note the headers of a successful response."""
         self._start.opened(headers)
@@ -193,7 +198,7 @@ class EventReader:
 
     def _judge(self, kind: str, status: object) -> None:
         """Note whether an event is the last of the response, as far as is known by now."""
-        if kind in _ENDS or (isinstance(status, str) and status in _STATUSES and kind not in _BEGINNINGS):
+        if kind in _ENDS or (isinstance(status, str) and status in STATUSES and kind not in _BEGINNINGS):
             self.complete = True
         elif kind.endswith(_CONTENT):
             self.complete = False

@@ -34,17 +34,20 @@ class Patience:
         """Note a complete answer."""
         self._budget.success()
 
-    def allows(self, error: ModelError, grown: int, *, joinable: bool) -> bool:
+    def allows(self, error: ModelError, grown: int, *, joinable: bool, harmless: bool = False) -> bool:
         """Note that a request has failed, and return whether another may follow.
 
         Args:
             error: How it failed.
             grown: How many tokens it has added to the answer.
             joinable: The answer can be continued.
+            harmless: The request made the server generate nothing, so that a second one costs nothing.
         """
         if isinstance(error, ModelTimeoutError) and error.phase == "total":
             return False
-        if not is_transient(error) and not (grown and isinstance(error, (ModelTimeoutError, ResponseFormatError))):
+        repeatable = harmless and isinstance(error, ModelTimeoutError)
+        grew = grown and isinstance(error, (ModelTimeoutError, ResponseFormatError))
+        if not (is_transient(error) or repeatable or grew):
             return False
         # An answer that grows with every request may take as many as it needs: a proxy that cuts each connection after
         # 100 s does not make a long answer impossible.
