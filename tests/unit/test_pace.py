@@ -71,14 +71,21 @@ def test_streams_that_wait_about_as_long_are_read_together() -> None:
 
 @given(st.floats(0.001, 5.0), st.lists(st.floats(0.0001, 1.0), min_size=2, max_size=50))
 def test_pieces_are_an_interval_apart_and_the_first_waits_for_nothing(interval: float, gaps: list[float]) -> None:
+    """A wait is a quarter second at most, and text that came before its time waits in the pacer."""
     pacer = Pace(interval).begin(0.0, math.inf)
-    now, last = 1.0, -math.inf
+    now, last, held = 1.0, -math.inf, 0
     for gap in gaps:
-        assert read(pacer, now) == "x"
-        assert now >= last + interval - 1e-9
-        assert pacer.until >= now + interval
-        assert pacer.until <= now + interval * 1.13 + 1e-9
-        last = now
+        out = read(pacer, now)
+        held += 1
+        if out is None:
+            assert last + interval * 1.13 + 1e-9 > now
+            assert pacer.due == pytest.approx(last + interval, rel=0.13, abs=0.02)
+        else:
+            assert out == "x" * held
+            assert now >= last + interval - 1e-9
+            assert pacer.due == math.inf
+            last, held = now, 0
+        assert now < pacer.until <= now + 0.2501 + interval / 8
         now = max(now + gap, pacer.until)
 
 
@@ -90,10 +97,27 @@ def test_text_that_is_there_already_is_handed_out_together() -> None:
     assert read(pacer, 2.0, more=False) == "xxxx"
 
 
-def test_where_that_is_unknown_text_waits_until_its_time() -> None:
+def test_where_that_cannot_be_known_no_text_waits() -> None:
+    """A read that waits for the next event could not be ended."""
     pacer = Pace(1.0).begin(0.0, math.inf)
-    found = [read(pacer, now, more=None) for now in (1.0, 1.2, 1.9, 2.5, 2.6, 9.0)]
-    assert found == ["x", None, None, "xxx", None, "xx"]
+    assert [read(pacer, now, more=None) for now in (1.0, 1.2, 1.9, 2.5)] == ["x"] * 4
+
+
+def test_text_that_waits_is_handed_out_when_it_is_due_though_nothing_follows() -> None:
+    pacer = Pace(1.0).begin(0.0, math.inf)
+    assert read(pacer, 1.0) == "x"
+    assert read(pacer, 1.1) is None
+    assert pacer.due == 2.0
+    assert read(pacer, 1.5, 0) is None
+    assert read(pacer, 2.0, 0) == "x"
+    assert pacer.due == math.inf
+
+
+@pytest.mark.parametrize("interval", [5e-324, 1e-308, 1e-9])
+def test_an_interval_may_be_as_short_as_a_float_can_be(interval: float) -> None:
+    pacer = Pace(interval).begin(0.0, math.inf)
+    assert read(pacer, 1000.0) == "x"
+    assert 1000.0 <= pacer.until < 1000.001
 
 
 def test_the_end_of_an_answer_waits_for_nothing() -> None:
@@ -107,5 +131,6 @@ def test_the_end_of_an_answer_waits_for_nothing() -> None:
 
 def test_a_wait_is_shorter_than_the_limit_of_silence() -> None:
     pacer = Pace(10.0).begin(0.0, 2.0)
-    read(pacer, 1.0)
-    assert 2.0 <= pacer.until < 2.2
+    assert read(pacer, 1.0) == "x"
+    assert read(pacer, 1.9) is None
+    assert read(pacer, 2.1) == "xx"

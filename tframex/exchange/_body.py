@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any
 import anyio
 
 from tframex.exchange._clock import ReadClock
-from tframex.exchange._peek import peek_of
+from tframex.exchange._peek import peek_of, readable_of
 from tframex.tasks import Begun, Kept
 
 __all__ = ["Body", "Tap", "is_plain"]
@@ -20,6 +21,8 @@ _LEFT = 1.0
 # After a moment in which a connection was not read, how long is looked for what has arrived meanwhile before a time limit
 # counts as passed.
 _LOOK = 0.005
+# How often is looked whether something has arrived, where a wait for it cannot be ended.
+_SLICE = 0.25
 
 
 class Tap(ABC):
@@ -75,8 +78,10 @@ class Body:
         self._pieces: AsyncIterator[bytes] | None = None
         self._kept = Kept(self)
         self._peek: Callable[[], bool] | None = None
+        self._readable: Callable[[], bool] | None = None
         if self._tap is None:
-            self._peek = peek_of(response.stream)
+            self._readable = readable_of(response)
+            self._peek = peek_of(response.stream) if self._readable is not None else None
             self._pieces = aiter(response.stream if plain else response.aiter_bytes())
             self._next: Callable[[], Awaitable[bytes]] = self._begin
 
@@ -88,22 +93,27 @@ class Body:
         self._next = self._pieces.__anext__
         return Begun(self._next)
 
-    async def read(self, deadline: float) -> bytes:
+    async def read(self, deadline: float, due: float = math.inf) -> bytes:
         """The next bytes.
 
         Args:
-            deadline: On the clock of the event loop.
+            deadline: On the clock of the event loop. A body that was read in vain until then is to be closed.
+            due: When to return without any, likewise; the body may be read further. Not where `more` is None.
 
         Raises:
             StopAsyncIteration: The body has ended.
-            TimeoutError: The deadline passed first.
+            TimeoutError: The deadline, or what was due, passed first.
         """
         if self._asleep:
             asleep, self._asleep = self._asleep, 0.0
             await anyio.sleep(max(0.0, min(asleep, deadline) - self._clock.now()))
         tap = self._tap
         if tap is None:
+            if due != math.inf:
+                await self._found(min(due, deadline))
             return await self._clock.wait(self._next(), deadline)
+        if due < deadline:
+            deadline = due
         while not tap.ready():
             try:
                 self._clock.bound(deadline, tap.interrupt)
@@ -125,6 +135,16 @@ class Body:
             raise StopAsyncIteration
         return data
 
+    async def _found(self, due: float) -> None:
+        # A read that is ended would end the body: its layers are generators.
+        assert self._peek is not None
+        assert self._readable is not None
+        while not (self._peek() or self._readable()):
+            wait = due - self._clock.now()
+            if wait <= 0:
+                raise TimeoutError
+            await anyio.sleep(min(wait, _SLICE))
+
     def hold(self, until: float, *, sleep: bool) -> None:
         """Leave what arrives to the operating system until then, where that is possible.
 
@@ -134,7 +154,11 @@ class Body:
         """
         if not until:
             return
-        left = self._tap.hold(until) if self._tap is not None else self._peek is None
+        if self._tap is not None:
+            left = self._tap.hold(until)
+        else:
+            # What one read returns, 64 KiB, may not have been all.
+            left = self._readable is None or self._peek is None or self._readable()
         if sleep and not left:
             self._asleep = until
 

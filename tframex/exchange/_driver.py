@@ -89,13 +89,17 @@ async def drive(
                 async with Body(response, clock) as body:
                     while not (reading.done or exchange.closed):
                         try:
-                            data = await body.read(deadline)
+                            data = await body.read(deadline, math.inf if pacer is None else pacer.due)
+                            batch = reading.feed(data)
                         except StopAsyncIteration:
                             body.ended = True
                             break
-                        batch = reading.feed(data)
-                        if batch.chunks:
-                            silent = batch.silent
+                        except TimeoutError:
+                            if pacer is None or pacer.due == math.inf or clock.now() >= deadline:
+                                raise
+                            batch = Arrival()
+                        if batch.chunks or (pacer is not None and pacer.due != math.inf):
+                            silent = batch.silent or not batch.chunks
                             if pacer is None:
                                 yield batch
                             else:

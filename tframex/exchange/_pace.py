@@ -15,6 +15,10 @@ __all__ = ["GATHER", "Pace", "Pacer"]
 
 # Of the moments at which reading resumes in a second: streams that wait for the same one share a turn of the event loop.
 _MOMENTS = 64
+# How long a connection is left alone at most: the end of an answer, and of a connection, is seen so much later.
+_LONGEST = 0.25
+# The finest division of a second: below, floats end.
+_FINEST = 1e6
 # Of an idle limit: a silence is noticed so much later at most.
 _IDLE = 0.05
 
@@ -31,7 +35,7 @@ class Pace:
 
     interval: float = 0.0
     share: float = 0.0
-    most: float = 0.25
+    most: float = _LONGEST
 
     def begin(self, now: float, idle: float) -> Pacer:
         """The reads of one answer.
@@ -60,7 +64,10 @@ class Pacer:
         self.interval = min(pace.interval, idle / 2)
         self.until = 0.0
         """When to read again; 0: whenever something arrives."""
-        self._due = -math.inf
+        self.due = math.inf
+        """When what waits is to be handed out; infinite: nothing waits."""
+        self._next = 0.0
+        """When text may be handed out again; 0: none has been."""
         self._held: Arrival | None = None
         self._share = pace.share
         self._most = min(pace.most, idle * _IDLE)
@@ -69,33 +76,45 @@ class Pacer:
         self._events = 0
 
     def pass_on(self, batch: Arrival, now: float, more: bool | None, *, paced: bool) -> Arrival | None:
-        """What is handed out after a read; None: it waits for what follows.
+        """What is handed out after a read; None: it waits for what follows, at most until `due`.
 
         Args:
-            batch: What the read returned.
+            batch: What the read returned; nothing, if it ended because something was due, or found no event.
             now: When.
-            more: Whether more has arrived already; None if that is unknown.
+            more: Whether more has arrived already; None if that cannot be known, and no read can be ended: then no text
+                waits.
             paced: The answer has begun, and this is not its end: those wait for nothing.
         """
         self.until = 0.0
         if paced:
-            if self.interval and (now < self._due if more is None else more and self._due > 0):
-                self._held = batch if self._held is None else self._held.followed_by(batch)
+            if self._next and more is not None and (more or now < self._next):
+                self._held = (
+                    batch if self._held is None else self._held.followed_by(batch) if batch.chunks else self._held
+                )
+                self.due = self._next
+                if not more:
+                    self.until = self._soon(now)
                 return None
             self.until = self._after(now, len(batch.data))
         held = self.rest()
-        return batch if held is None else held.followed_by(batch)
+        return batch if held is None else held.followed_by(batch) if batch.chunks else held
 
     def rest(self) -> Arrival | None:
         """What has waited."""
         held, self._held = self._held, None
+        self.due = math.inf
         return held
+
+    def _soon(self, now: float) -> float:
+        if self._next - now <= _LONGEST:
+            return self._next
+        return math.floor((now + _LONGEST) * _MOMENTS) / _MOMENTS
 
     def _after(self, now: float, events: int) -> float:
         if self.interval:
-            moments = max(_MOMENTS, 8 / self.interval)
-            self._due = math.ceil((now + self.interval) * moments) / moments
-            return self._due
+            moments = max(_MOMENTS, min(8 / self.interval, _FINEST))
+            self._next = math.ceil((now + self.interval) * moments) / moments
+            return self._soon(now)
         if self._first == math.inf:
             self._first = now
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["AllThere", "peek_of"]
+__all__ = ["AllThere", "peek_of", "readable_of"]
 
 # From the stream of a response to the connection, as httpx2, httpx and their cores name what is between them.
 _LAYERS = ("_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")
@@ -30,6 +30,19 @@ def peek_of(stream: Any) -> Callable[[], bool] | None:
         return b"\n" in connection.trailing_data[0][2:]
 
     return more
+
+
+def readable_of(response: Any) -> Callable[[], bool] | None:
+    """A function that says whether a read would find something at the operating system; None if that cannot be found out.
+
+    Args:
+        response: A response of `httpx2` or `httpx`.
+    """
+    network = response.extensions.get("network_stream")
+    if network is None or not isinstance(network.get_extra_info("is_readable"), bool):
+        return None
+    ask = network.get_extra_info
+    return lambda: bool(ask("is_readable"))
 
 
 class AllThere:

@@ -20,7 +20,7 @@ from tframex.exchange._edge import ErrorEdge
 from tframex.exchange._failures import timed_out
 from tframex.exchange._models_list import entry_of, read_json, read_models
 from tframex.exchange._pace import Pace
-from tframex.exchange._peek import AllThere, peek_of
+from tframex.exchange._peek import AllThere, peek_of, readable_of
 from tframex.exchange._watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -73,10 +73,18 @@ def drive_sync(
                     reading.opened(response.headers)
                     body = iter(response.stream if is_plain(response) else response.iter_bytes())
                     patience, heard, events = _patience(response), time.monotonic(), 0
-                    peek = None if pace is None else peek_of(response.stream)
+                    readable = None if pace is None else readable_of(response)
+                    peek = None if readable is None else peek_of(response.stream)
                     if peek is not None:
                         body = AllThere(body, peek)
                     while not (reading.done or exchange.closed):
+                        if pacer is not None and readable is not None and pacer.due != math.inf and not readable():
+                            # A read could not be ended when the text is due.
+                            batch = pacer.pass_on(Arrival(), time.monotonic(), False, paced=True)
+                            if batch is not None:
+                                yield batch
+                            time.sleep(max(0.0, pacer.until - time.monotonic()))
+                            continue
                         data = next(body, None) if not reading.complete else _next_soon(response, body)
                         if data is None:
                             break
@@ -101,8 +109,8 @@ def drive_sync(
                             raise timed_out("idle", model_id=model_id, seconds=patience)
                         if reading.failure is not None:
                             raise reading.failure
-                        if pacer is not None and peek is not None:
-                            # What arrives meanwhile is left with the operating system.
+                        if pacer is not None and peek is not None and pacer.until and not (readable and readable()):
+                            # What arrives meanwhile is left with the operating system. One read may not have found all.
                             time.sleep(max(0.0, pacer.until - time.monotonic()))
                     if reading.done:
                         _drain(response, body)
