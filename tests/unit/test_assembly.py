@@ -93,7 +93,16 @@ def test_the_fake_refuses_what_a_real_server_refuses(dialect: Any) -> None:
             assert httpx2.post(f"{root}/detokenize", json={"tokens": tokens}).json() == {"prompt": "Hello world"}
         else:
             assert httpx2.get(f"{root}/props").json()["default_generation_settings"] == {"n_ctx": 20}
-            assert client.post("completions", json={"prompt": [1]}).status_code == 404
+
+
+@pytest.mark.parametrize("prompt", [["one", "two"], ["one"], [[1, 2]], None, 7])
+def test_the_fake_refuses_a_prompt_that_it_cannot_complete(prompt: Any) -> None:
+    import httpx2
+
+    with FakeVLLM() as server:
+        reply = httpx2.post(f"{server.url}/completions", json={"model": "fake", "prompt": prompt})
+    assert reply.status_code == 400
+    assert "prompt" in reply.json()["error"]["message"]
 
 
 def test_a_partial_answer_that_ends_in_white_space_bends_the_fake_as_it_bends_a_model() -> None:

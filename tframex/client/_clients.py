@@ -49,7 +49,8 @@ class AsyncOpenAI(openai.AsyncOpenAI):
         idle_timeout: Seconds between two events of a stream; keep-alive comments do not count. None: only the `timeout` of
             the official client.
         interval: Seconds between two chunks of a stream: text that arrives meanwhile is one chunk. 0 is every token
-            immediately. For one request: `client.with_options(interval=0.05)`.
+            immediately. Events of the Responses API come together, each as it is. For one request:
+            `client.with_options(interval=0.05)`.
         api_key: As in `openai.AsyncOpenAI`, like all further parameters.
     """
 
@@ -153,7 +154,8 @@ class OpenAI(openai.OpenAI):
         resume: `"auto"` continues a streamed answer that broke off, where the endpoint can (see the guide);
             `"never"` sends nothing after the response has begun and raises `APIStreamInterruptedError`.
         interval: Seconds between two chunks of a stream: text that arrives meanwhile is one chunk. 0 is every token
-            immediately. For one request: `client.with_options(interval=0.05)`.
+            immediately. Events of the Responses API come together, each as it is. For one request:
+            `client.with_options(interval=0.05)`.
         api_key: As in `openai.OpenAI`, like all further parameters.
     """
 

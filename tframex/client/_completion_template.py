@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 from openai.types import Completion, CompletionChoice
-from pydantic import BaseModel
 
-from tframex.client._slots import new_object, set_extra, set_fields, set_names, set_private
+from tframex.client._slots import copied, parts_of
 
 __all__ = ["CompletionTemplate"]
 
@@ -30,7 +29,7 @@ class CompletionTemplate:
     """
 
     def __init__(self, chunk: Completion, parts: tuple[bytes, bytes, bytes]) -> None:
-        self._chunk, self._choice = _parts(chunk), _parts(chunk.choices[0])
+        self._chunk, self._choice = parts_of(chunk), parts_of(chunk.choices[0])
         self._before, self._between, self._after = parts
         self._with_ids = self._between.endswith(_IDS)
 
@@ -81,27 +80,8 @@ class CompletionTemplate:
             text: Its text.
             numbers: The ids of its tokens, if it has any.
         """
-        choice = _copy(CompletionChoice, self._choice, "text", text)
+        choice = copied(CompletionChoice, self._choice, "text", text)
         if numbers is not None:
             choice.__pydantic_extra__["token_ids"] = numbers
-        made: Completion = _copy(Completion, self._chunk, "choices", [choice])
+        made: Completion = copied(Completion, self._chunk, "choices", [choice])
         return made
-
-
-_Parts = tuple[dict[str, Any], set[str], dict[str, Any]]
-
-
-def _parts(model: BaseModel) -> _Parts:
-    return vars(model), model.__pydantic_fields_set__, model.__pydantic_extra__ or {}
-
-
-def _copy(kind: type[BaseModel], parts: _Parts, name: str, value: object) -> Any:
-    fields, names, extra = parts
-    fields = fields.copy()
-    fields[name] = value
-    model = new_object(kind)
-    set_fields(model, fields)
-    set_names(model, names.copy())
-    set_extra(model, extra.copy())
-    set_private(model, None)
-    return model

@@ -23,7 +23,7 @@ _PADDING = "obfuscation"
 def _fields(kind: type[BaseModel]) -> list[tuple[str, Any]] | None:
     """What the JSON of such an event must have for the fast way; None if there is no fast way."""
     *names, last = kind.model_fields
-    if last != "type" or not {"delta", "sequence_number"} <= {*names}:
+    if last != "type" or _PADDING in names or not {"delta", "sequence_number"} <= {*names}:
         return None
     fields: list[tuple[str, Any]] = []
     for name in names:
@@ -69,22 +69,22 @@ TEXT: type = type(None)
 
 # Those of the installed version of the official client: they have become more, and will again.
 for _kind in get_args(get_args(ResponseStreamEvent)[0]):
-    (_tag,) = get_args(_kind.model_fields["type"].annotation)
+    _tags = get_args(_kind.model_fields["type"].annotation)
     if "delta" in _kind.model_fields:
         # The official client defers building validators until they are first used.
         _kind.model_rebuild()
-        KINDS[_tag] = _kind
-    if (_found := _fields(_kind)) is not None:
+        KINDS.update(dict.fromkeys(_tags, _kind))
+    if len(_tags) == 1 and (_found := _fields(_kind)) is not None:
         _struct = msgspec.defstruct(
             _kind.__name__,
             [*_found, (_PADDING, str | msgspec.UnsetType, msgspec.UNSET)],
             tag_field="type",
-            tag=_tag,
+            tag=_tags[0],
             forbid_unknown_fields=True,
             gc=False,
         )
         _lists = [name for name, annotation in _found if annotation not in (int, str)]
-        _MAKERS[_struct] = _maker(_kind, _tag, [name for name, _ in _found], _lists)
+        _MAKERS[_struct] = _maker(_kind, _tags[0], [name for name, _ in _found], _lists)
         if _kind is ResponseTextDeltaEvent:
             TEXT = _struct
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-__all__ = ["new_object", "set_extra", "set_fields", "set_names", "set_private"]
+__all__ = ["copied", "new_object", "parts_of", "set_extra", "set_fields", "set_names", "set_private"]
 
 _SLOTS: Mapping[str, Any] = vars(BaseModel)
 new_object: Any = object.__new__
@@ -15,3 +15,23 @@ set_fields = _SLOTS["__dict__"].__set__
 set_names = _SLOTS["__pydantic_fields_set__"].__set__
 set_extra = _SLOTS["__pydantic_extra__"].__set__
 set_private = _SLOTS["__pydantic_private__"].__set__
+
+_Parts = tuple[dict[str, Any], set[str], dict[str, Any]]
+
+
+def parts_of(model: BaseModel) -> _Parts:
+    """What a copy of a model is made of: its fields, the names of those that were set, and those that are not declared."""
+    return vars(model), model.__pydantic_fields_set__, model.__pydantic_extra__ or {}
+
+
+def copied(kind: type[BaseModel], parts: _Parts, name: str, value: object) -> Any:
+    """A model that differs from another in the value of one field."""
+    fields, names, extra = parts
+    fields = fields.copy()
+    fields[name] = value
+    model = new_object(kind)
+    set_fields(model, fields)
+    set_names(model, names.copy())
+    set_extra(model, extra.copy())
+    set_private(model, None)
+    return model

@@ -7,9 +7,8 @@ from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
-from pydantic import BaseModel
 
-from tframex.client._slots import new_object, set_extra, set_fields, set_names, set_private
+from tframex.client._slots import copied, parts_of
 
 __all__ = ["TextTemplate"]
 
@@ -26,7 +25,7 @@ class TextTemplate:
     """
 
     def __init__(self, chunk: ChatCompletionChunk, before: bytes, after: bytes) -> None:
-        self._chunk, self._choice, self._delta = map(_parts, (chunk, chunk.choices[0], chunk.choices[0].delta))
+        self._chunk, self._choice, self._delta = map(parts_of, (chunk, chunk.choices[0], chunk.choices[0].delta))
         self._before = before
         self._after = after
 
@@ -56,26 +55,7 @@ class TextTemplate:
 
     def saying(self, text: str) -> ChatCompletionChunk:
         """The chunk with this text."""
-        delta = _copy(ChoiceDelta, self._delta, "content", text)
-        choice = _copy(Choice, self._choice, "delta", delta)
-        chunk: ChatCompletionChunk = _copy(ChatCompletionChunk, self._chunk, "choices", [choice])
+        delta = copied(ChoiceDelta, self._delta, "content", text)
+        choice = copied(Choice, self._choice, "delta", delta)
+        chunk: ChatCompletionChunk = copied(ChatCompletionChunk, self._chunk, "choices", [choice])
         return chunk
-
-
-_Parts = tuple[dict[str, Any], set[str], dict[str, Any]]
-
-
-def _parts(model: BaseModel) -> _Parts:
-    return vars(model), model.__pydantic_fields_set__, model.__pydantic_extra__ or {}
-
-
-def _copy(kind: type[BaseModel], parts: _Parts, name: str, value: object) -> Any:
-    fields, names, extra = parts
-    fields = fields.copy()
-    fields[name] = value
-    model = new_object(kind)
-    set_fields(model, fields)
-    set_names(model, names.copy())
-    set_extra(model, extra.copy())
-    set_private(model, None)
-    return model

@@ -140,7 +140,7 @@ class EventExchange:
         self.observer.sent("fresh" if self._step.kind == "fresh" else "continue")
 
     def probed(self, owner: str) -> _Step | None:
-        """Nobody is asked who serves the model: a response is stored or it is not."""
+        """Never called: no response depends on who serves the model, since it is stored or it is not."""
         raise NotImplementedError
 
     def ended(self, error: ModelError | None) -> _Step | None:

@@ -99,7 +99,11 @@ class Engine:
     def completion(self, body: Mapping[str, Any]) -> Iterator[tuple[bytes, int]]:
         """The events of a text completion, also of one that continues an earlier chat or completion."""
         self._check(body)
-        asked = body["prompt"]
+        asked = body.get("prompt")
+        if isinstance(asked, (list, tuple)) and not all(isinstance(number, int) for number in asked):
+            raise RequestError(400, "FakeVLLM completes one prompt in a request: a text or a list of token ids.")
+        if not isinstance(asked, (str, list, tuple)):
+            raise RequestError(400, "1 validation error:\n  {'type': 'missing', 'loc': 'body.prompt'}")
         ids = self._fit(self.vocabulary.ids(asked) if isinstance(asked, str) else list(asked), body)
         # The default of this API.
         limit = self._limit({"max_tokens": 16, **body}, ids)

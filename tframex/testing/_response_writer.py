@@ -69,7 +69,7 @@ class ResponseWriter:
             yield self._delta(thinking, word), len(ids)
         if open_:
             yield from self._closed(thinking, text)
-        whole = finish != "length"
+        complete = finish != "length"
         usage = {
             "input_tokens": self.prompt_tokens,
             "input_tokens_details": {"cached_tokens": 0},
@@ -78,8 +78,8 @@ class ResponseWriter:
             "total_tokens": self.prompt_tokens + tokens,
         }
         # vLLM calls also a response completed that its limit cut off, and says so inside.
-        kind = "response.completed" if whole or self.dialect == "vllm" else "response.incomplete"
-        yield self._event(kind, response=self._response("completed" if whole else "incomplete", usage)), 0
+        kind = "response.completed" if complete or self.dialect == "vllm" else "response.incomplete"
+        yield self._event(kind, response=self._response("completed" if complete else "incomplete", usage)), 0
 
     def _opened(self, thought: bool) -> Iterator[tuple[bytes, int]]:
         item: dict[str, Any]

@@ -50,7 +50,7 @@ class Responses:
         writer = ResponseWriter(body, name, self._engine.model, self._engine.dialect, prompt)
         events = writer.events(steps, thinking, (OPEN, "</think>"))
         if body.get("background"):
-            # It is generated to its end, whether or not anybody reads it.
+            # It is generated to its end, whether or not it is read.
             found = list(events)
             self._stored[name] = [data for data, _ in found if data]
             events = iter(found)
