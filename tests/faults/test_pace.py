@@ -17,7 +17,7 @@ from tframex import ModelTimeoutError, sync
 from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import RunFinished, TextPiece
-from tframex.exchange import Pace, RetryBudget
+from tframex.exchange import GATHER, Pace, RetryBudget
 from tframex.exchange._aiohttp_body import TappedBody
 from tframex.model import VLLMModel, _exchange_model, unwatched
 from tframex.systems import MultiCallSystem
@@ -255,12 +255,14 @@ def test_reasoning_is_joined_with_reasoning(colour: Colour) -> None:
         colour.run(body)
 
 
-@pytest.mark.parametrize("interval", [-1, True, "0.05", float("inf"), float("nan")])
+@pytest.mark.parametrize("interval", [-1, True, "0.05", float("inf"), float("nan"), None])
 def test_an_interval_that_is_none_is_refused(interval: Any) -> None:
     async def body() -> None:
         async with VLLMModel("fake", "http://localhost:1", "k") as model:
             with pytest.raises(ConfigurationError, match="interval must be a number of seconds"):
                 await model.call(USER, interval=interval)
+            with pytest.raises(ConfigurationError, match="interval must be a number of seconds"):
+                await MultiCallSystem("s", model).sample("x", 2, interval=interval)
 
     asyncio.run(body())
     for kind in (tframex.AsyncOpenAI, tframex.OpenAI):
@@ -275,7 +277,23 @@ def test_an_interval_makes_it_no_other_call() -> None:
     """A checkpoint of a run without one is continued."""
     model = VLLMModel("fake", "http://localhost:1", "k", interval=1.0)
     assert model.shaping({"interval": 0.05}) == model.shaping({}) == VLLMModel("fake", "http://x:1", "k").shaping({})
-    assert unwatched(model, {"interval": 0.05, "seed": 1}) == {"interval": None, "seed": 1}
+    assert unwatched(model, {"interval": 0.05, "seed": 1}) == {"interval": GATHER, "seed": 1}
+
+
+def test_a_model_with_its_own_events_gets_no_option_that_the_user_did_not_give(colour: Colour) -> None:
+    class Own(VLLMModel):
+        async def events(self, messages: Any, *, restart: bool = False) -> Any:  # type: ignore[override] # fewer options
+            async for event in super().events(messages, restart=restart):
+                yield event
+
+    async def body() -> None:
+        model = Own("fake", server.url, "k", default_max_tokens=1000)
+        async with colour.make(model):
+            system = colour.make(MultiCallSystem("s", model))
+            assert (await system.sample("x", 2)).texts == [TEXT] * 2
+
+    with FakeVLLM(TEXT) as server:
+        colour.run(body)
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "trio", "sync"])

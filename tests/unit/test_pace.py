@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from asyncio import selector_events
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 
 from tframex.exchange import GATHER, Arrival, Pace
 from tframex.exchange._pace import Pacer
+from tframex.exchange._ticks import Ticks
 
 
 def read(pacer: Pacer, now: float, events: int = 1, *, more: bool | None = False, paced: bool = True) -> str | None:
@@ -134,3 +138,33 @@ def test_a_wait_is_shorter_than_the_limit_of_silence() -> None:
     assert read(pacer, 1.0) == "x"
     assert read(pacer, 1.9) is None
     assert read(pacer, 2.1) == "xx"
+
+
+@pytest.mark.parametrize("failure", [ValueError, SystemExit])
+def test_a_look_that_fails_takes_no_other_of_its_moment_with_it(failure: type[BaseException]) -> None:
+    looked: list[int] = []
+
+    def fail(moment: float) -> None:
+        raise failure
+
+    async def body(loop: asyncio.AbstractEventLoop) -> None:
+        loop.set_exception_handler(lambda *_: None)
+        ticks, moment = Ticks(loop), loop.time()
+        for number in range(3):
+            ticks.at(moment, lambda _, number=number: looked.append(number))  # type: ignore[misc] # mypy takes it for two
+            ticks.at(moment, fail)
+
+    loop = asyncio.new_event_loop()
+    with suppress(SystemExit):
+        loop.run_until_complete(body(loop))
+    for _ in range(12):
+        # As many turns as it may take, each of which may end so.
+        with suppress(SystemExit):
+            loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    assert looked == [0, 1, 2]
+
+
+def test_asyncio_has_what_a_look_without_the_loop_needs() -> None:
+    """Without it nothing fails, but a read costs twice as much."""
+    assert callable(selector_events._SelectorSocketTransport._read_ready)  # type: ignore[attr-defined] # private

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 __all__ = ["Ticks"]
 
@@ -34,8 +34,16 @@ class Ticks:
         self._loop.call_at(moment, self._ring, moment)
 
     def _ring(self, moment: float) -> None:
-        for call in self._waiting.pop(moment):
-            try:
-                call(moment)
-            except Exception as exc:
-                self._loop.call_exception_handler({"message": "a stream could not be read", "exception": exc})
+        self._call(iter(self._waiting.pop(moment)), moment)
+
+    def _call(self, calls: Iterator[Callable[[float], None]], moment: float) -> None:
+        try:
+            for call in calls:
+                try:
+                    call(moment)
+                except Exception as exc:
+                    self._loop.call_exception_handler({"message": "a stream could not be read", "exception": exc})
+        except BaseException:
+            # Ctrl-C ends the program, or a task of it: the other streams of this moment are to be read in any case.
+            self._loop.call_soon(self._call, calls, moment)
+            raise

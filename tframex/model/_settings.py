@@ -27,7 +27,7 @@ class Settings:
     resume: ResumeMode = "auto"
     reasoning: ReasoningMode = "inline"
     max_repeats: int | None = None
-    interval: float | None = 0.0
+    interval: float | Pace = 0.0
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "first_token_timeout", "idle_timeout", "total_timeout"):
@@ -39,7 +39,7 @@ class Settings:
         check_count("max_retries", self.max_retries, least=0)
         if self.max_repeats is not None:
             check_count("max_repeats", self.max_repeats, least=2)
-        if self.interval is not None:
+        if self.interval is not GATHER:
             check_interval(self.interval)
         for name, kind in (("resume", ResumeMode), ("reasoning", ReasoningMode)):
             if getattr(self, name) not in get_args(kind):
@@ -54,7 +54,9 @@ class Settings:
     @cached_property
     def pace(self) -> Pace | None:
         """How often a stream is read."""
-        return GATHER if self.interval is None else Pace(self.interval) if self.interval else None
+        if isinstance(self.interval, Pace):
+            return self.interval
+        return Pace(self.interval) if self.interval else None
 
     @cached_property
     def clocks(self) -> Clocks:
