@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -283,8 +284,9 @@ def test_an_interval_makes_it_no_other_call() -> None:
 def test_a_model_with_its_own_events_gets_no_option_that_the_user_did_not_give(colour: Colour) -> None:
     class Own(VLLMModel):
         async def events(self, messages: Any, *, restart: bool = False) -> Any:  # type: ignore[override] # fewer options
-            async for event in super().events(messages, restart=restart):
-                yield event
+            async with aclosing(super().events(messages, restart=restart)) as events:
+                async for event in events:
+                    yield event
 
     async def body() -> None:
         model = Own("fake", server.url, "k", default_max_tokens=1000)
