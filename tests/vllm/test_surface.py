@@ -88,9 +88,9 @@ def test_many_calls_of_every_kind(colour: Colour, vllm: Server, tmp_path: Path) 
             samples = await system.sample("Name a colour.", 3, seed=1)
             assert [Path(path).read_text(encoding="utf-8") for path in paths.values()] == samples.texts
             assert len((await system.map(["One?", "Two?"])).texts) == 2
-            vote = await system.vote("Name a colour.", 6, **GREEDY)
+            vote = await system.vote("Name a colour.", 6, allow_truncated=True, **GREEDY)
             assert max(vote.counts.values()) >= 3
-            assert (await system.best_of("Name a colour.", 2, len)).text
+            assert (await system.best_of("Name a colour.", 2, len, allow_truncated=True)).text
             (tmp_path / "in.jsonl").write_text('"One?"\n{"prompt": "Two?", "max_tokens": 3}\n')
             result = await system.run_file(tmp_path / "in.jsonl", tmp_path / "out.jsonl", ignore_eos=True)
             assert (result.lines, result.failed) == (2, 0)
