@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def matrix(outcomes: dict[str, list[str]]) -> Table:
-    """The table, from what became of the faults by client."""
+    """The table, from the outcome of each fault by client."""
     return Table(
         "What becomes of each fault",
         f"One fault server; every client was told to wait {_PATIENCE:g} s for anything. ✓: the text came complete "

@@ -34,7 +34,7 @@ def clients(api: str) -> list[Client]:
 
 
 def matrix(outcomes: dict[str, list[str]], shown: dict[str, str]) -> Table:
-    """The table, from what became of the faults by client."""
+    """The table, from the outcome of each fault by client."""
     rows = ROWS["responses"]
     return Table(
         "What becomes of each fault in the other APIs",

@@ -159,7 +159,7 @@ async def main():
                 if knotted:
                     holder.itself = holder
     del holder
-    if moment == "at once":
+    if moment == "immediately":
         gc.collect()
         print("forgotten", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.readline)
@@ -170,7 +170,7 @@ gc.collect()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-@pytest.mark.parametrize("moment", ["at once", "with the loop"])
+@pytest.mark.parametrize("moment", ["immediately", "with the loop"])
 def test_what_is_forgotten_is_closed_without_a_complaint(backend: str, moment: str) -> None:
     """Also in a knot of references, whose parts garbage collection finds in any order.
 
@@ -183,7 +183,7 @@ def test_what_is_forgotten_is_closed_without_a_complaint(backend: str, moment: s
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
-        if moment == "at once" and process.stdout.readline():
+        if moment == "immediately" and process.stdout.readline():
             deadline = time.monotonic() + 60
             while server.open_connections and time.monotonic() < deadline:
                 time.sleep(0.01)

@@ -495,7 +495,7 @@ def test_a_continued_request_keeps_headers_and_drops_the_idempotency_key(reader:
 
 
 def test_an_interval_loses_no_event(reader: Reader) -> None:
-    """They come together; each has a number of its own."""
+    """They come together; each has its own number."""
     with FakeVLLM(LONG, delay=0.001, faults=[None, Fault.cut(9000)]) as server:
         for _ in range(2):
             events = reader.read(server.url, stored, interval=0.1)

@@ -97,7 +97,7 @@ class Body:
         """The next bytes.
 
         Args:
-            deadline: On the clock of the event loop. A body that was read in vain until then is to be closed.
+            deadline: On the clock of the event loop. A body from which nothing came until then is to be closed.
             due: When to return without any, likewise; the body may be read further. Not where `more` is None.
 
         Raises:

@@ -117,7 +117,7 @@ class EventTrail:
         return True
 
     def _takes_aside(self, kind: str, number: int | None, *, joined: bool) -> bool:
-        """Note an event that may have a number of its own, or one of the response's, or none."""
+        """Note an event that may have its own number, or one of the response's, or none."""
         if number is not None:
             if joined and self._aside.get(number) == kind:
                 return False

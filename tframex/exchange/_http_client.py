@@ -18,8 +18,8 @@ _log = logging.getLogger("httpx2")
 class HTTPClient(openai.DefaultAsyncHttpxClient):
     """Gives a request to its transport directly where nothing is to be done on the way: a tenth of a short call.
 
-    Authentication of its own, hooks, redirects and its log are the official code's, and so are requests while a library
-    has replaced `httpx2.AsyncClient.send`, as tracing does.
+    Its own authentication, hooks, redirects and log are left to the official code, and so are requests while a library has
+    replaced `httpx2.AsyncClient.send`, as tracing does.
     """
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **more: Any) -> httpx2.Response:

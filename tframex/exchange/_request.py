@@ -208,7 +208,7 @@ def _is_text(part: Any) -> bool:
 
 
 def sending_options(transport: Mapping[str, Any]) -> dict[str, Any]:
-    """The `options` of the official client's `post` and `get`, without retries of its own."""
+    """The `options` of the official client's `post` and `get`, without its own retries."""
     from openai import omit
 
     options = {_TRANSPORT[name]: value for name, value in transport.items()}
