@@ -128,7 +128,7 @@ def test_a_cancelled_call_is_closed_while_its_connection_is_left_alone(holds: li
             left = time.monotonic()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            while server.requests[-1].hung_up is None and time.monotonic() < left + 5:  # noqa: ASYNC110
+            while server.requests[-1].hung_up is None and time.monotonic() < left + 5:  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         assert server.requests[-1].hung_up is not None
 

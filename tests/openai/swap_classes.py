@@ -23,7 +23,7 @@ if MODE != "official":
         assert defaults is not None
         defaults["resume"] = MODE
     openai.OpenAI = openai.Client = tframex.OpenAI  # type: ignore[misc] # before a test imports it
-    openai.AsyncOpenAI = openai.AsyncClient = tframex.AsyncOpenAI  # type: ignore[misc]
+    openai.AsyncOpenAI = openai.AsyncClient = tframex.AsyncOpenAI  # type: ignore[misc] # likewise
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
