@@ -88,16 +88,13 @@ class Pacer:
         self.until = 0.0
         if paced:
             if self._next and more is not None and (more or now < self._next):
-                self._held = (
-                    batch if self._held is None else self._held.followed_by(batch) if batch.chunks else self._held
-                )
+                self._held = _after_it(self._held, batch)
                 self.due = self._next
                 if not more:
                     self.until = self._soon(now)
                 return None
             self.until = self._after(now, len(batch.data))
-        held = self.rest()
-        return batch if held is None else held.followed_by(batch) if batch.chunks else held
+        return _after_it(self.rest(), batch)
 
     def rest(self) -> Arrival | None:
         """What has waited."""
@@ -125,3 +122,10 @@ class Pacer:
             return 0.0
         moment = math.floor((now + wait) * _MOMENTS) / _MOMENTS
         return moment if moment > now + wait / 2 else now + wait
+
+
+def _after_it(held: Arrival | None, batch: Arrival) -> Arrival:
+    """What has waited and what has come now, as if one read had returned them."""
+    if held is None:
+        return batch
+    return held.followed_by(batch) if batch.chunks else held
