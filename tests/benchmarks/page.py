@@ -18,8 +18,8 @@ HEAD = """# Benchmarks
 
 Written by `make bench` and `make bench-peers`; nothing here is typed by hand. Everything in a table was measured in one
 run, in turn, and ratios are medians of ratios of the same round, since the speed of a shared machine changes from minute
-to minute. The client and the server are different processes; only the client's CPU is counted. The scripts are in
-`tests/benchmarks/`.
+to minute. The client and the server are different processes; only the client's CPU is counted. The scripts and the raw
+figures are in `tests/benchmarks/`.
 
 A server writes one event for each step of the model, and the client wakes up for it: that is the real pattern, and most
 tables here use it. What arrives in bursts is cheaper to read for everyone; the table that says so in its title shows it.

@@ -13,7 +13,8 @@ from typing import Any
 
 __all__ = ["FOLDER", "Table", "keep", "kept", "machine", "versions_of"]
 
-FOLDER = Path(__file__).parents[2] / "build" / "benchmarks"
+# In the repository: a target that measures one part leaves the figures of the others on the page.
+FOLDER = Path(__file__).parent / "results"
 
 
 @dataclass
@@ -64,7 +65,7 @@ def keep(name: str, tables: list[Table], versions: dict[str, str]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     found = {"day": date.today().isoformat(), "machine": machine(), "packages": versions}
     content = {**found, "tables": [asdict(table) for table in tables]}
-    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def kept(name: str) -> tuple[dict[str, Any], list[Table]] | None:
