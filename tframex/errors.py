@@ -11,6 +11,7 @@
     │   │   ├── RateLimitError                  .retry_after
     │   │   └── ContextLengthError              .prompt_tokens .context_window
     │   ├── ResponseFormatError                 the endpoint does not send a Chat Completions stream
+    │   ├── OutputValidationError               .text .errors
     │   ├── StreamInterruptedError              an answer broke off and could not be continued
     │   └── WrongLoopError
     ├── ChunkingError
@@ -25,6 +26,7 @@ exception is always on `__cause__`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "ModelStatusError",
     "ModelTimeoutError",
     "OutputError",
+    "OutputValidationError",
     "PartialFailureError",
     "RateLimitError",
     "ResponseFormatError",
@@ -156,6 +159,20 @@ class ContextLengthError(ModelStatusError):
 
 class ResponseFormatError(ModelError):
     """The endpoint answered with something that is not a Chat Completions stream."""
+
+
+class OutputValidationError(ModelError):
+    """An answer is not what its `output_type` says.
+
+    Attributes:
+        text: The answer.
+        errors: What is wrong with it, one line each: where, then what.
+    """
+
+    def __init__(self, message: str, *, model_id: str = "", text: str = "", errors: Iterable[str] = ()) -> None:
+        super().__init__(message, model_id=model_id, partial=text)
+        self.text = text
+        self.errors = tuple(errors)
 
 
 class StreamInterruptedError(ModelError):

@@ -3,10 +3,12 @@
 from tframex.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
 from tframex.exchange import ModelEntry
 from tframex.model._call_record import CallRecord, record_calls, total_usage
+from tframex.model._output_schema import SentSchema, sent_schema
 from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
 from tframex.model._unwatched import unwatched
 from tframex.model.base import BaseModel
 from tframex.model.counter import EndpointCounter
+from tframex.model.output import Output
 from tframex.model.vllm import VLLMModel
 
 __all__ = [
@@ -17,13 +19,16 @@ __all__ = [
     "Delta",
     "EndpointCounter",
     "ModelEntry",
+    "Output",
     "PartialAnswer",
+    "SentSchema",
     "Timings",
     "ToolCall",
     "Usage",
     "VLLMModel",
     "can_continue",
     "record_calls",
+    "sent_schema",
     "stream_from",
     "total_usage",
     "unwatched",

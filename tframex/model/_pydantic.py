@@ -1,0 +1,70 @@
+"""Where pydantic is used, and its errors become ours. It is imported when the first type is given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tframex.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+__all__ = ["adapter_of", "json_schema_of", "lines_of", "wrapper_of"]
+
+_SHOWN = 20
+
+
+def adapter_of(output_type: Any) -> TypeAdapter[Any]:
+    """What validates values of a type.
+
+    Raises:
+        ConfigurationError: pydantic knows no such type.
+    """
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(output_type)
+    except (PydanticUserError, NameError, TypeError) as exc:
+        raise _no_type(output_type, exc) from exc
+
+
+def json_schema_of(adapter: TypeAdapter[Any], output_type: Any) -> dict[str, Any]:
+    """The JSON schema of what it validates.
+
+    Raises:
+        ConfigurationError: JSON cannot hold such values.
+    """
+    from pydantic import PydanticUserError
+
+    try:
+        return adapter.json_schema(by_alias=True)
+    except (PydanticUserError, KeyError) as exc:
+        raise _no_type(output_type, exc) from exc
+
+
+def wrapper_of(output_type: Any, name: str) -> TypeAdapter[Any]:
+    """What validates an object whose only property is a value of the type."""
+    from pydantic import create_model
+
+    fields: dict[str, Any] = {name: (output_type, ...)}
+    return adapter_of(create_model("Answer", **fields))
+
+
+def lines_of(error: ValidationError, outer: str | None) -> list[str]:
+    """What pydantic found, one line each: where, then what; `outer` is the property around the value, if there is one."""
+    lines = []
+    for found in error.errors(include_url=False, include_context=False, include_input=False):
+        where = [str(part) for part in found["loc"]]
+        if where[:1] == [outer] and len(where) > 1:
+            where = where[1:]
+        lines.append(f"{'.'.join(where)}: {found['msg']}" if where else found["msg"])
+    left = len(lines) - _SHOWN
+    return lines if left <= 0 else [*lines[:_SHOWN], f"and {left} more"]
+
+
+def _no_type(output_type: Any, exc: Exception) -> ConfigurationError:
+    said = str(exc).partition("\n")[0]
+    return ConfigurationError(
+        f"output_type must be a type whose values JSON can hold (a pydantic model, a dataclass, a TypedDict, an Enum, "
+        f"list[...], int, ...), not {output_type!r}: {said}"
+    )
