@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         OpenAI as OpenAI,
     )
     from tframex.errors import (
+        ApprovalNeeded as ApprovalNeeded,
         AuthenticationError as AuthenticationError,
         CheckpointError as CheckpointError,
         ChunkingError as ChunkingError,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
         ResponseFormatError as ResponseFormatError,
         StreamInterruptedError as StreamInterruptedError,
         TFrameXError as TFrameXError,
+        ToolError as ToolError,
+        UncertainCallError as UncertainCallError,
         WrongLoopError as WrongLoopError,
     )
     from tframex.local import LocalServer as LocalServer
@@ -70,6 +73,14 @@ if TYPE_CHECKING:
         Step as Step,
         Vote as Vote,
     )
+    from tframex.tools import (
+        AskAgain as AskAgain,
+        Tool as Tool,
+        ToolContext as ToolContext,
+        ToolFailure as ToolFailure,
+        Toolset as Toolset,
+        tool as tool,
+    )
     from tframex.tokens import TiktokenCounter as TiktokenCounter, TokenCounter as TokenCounter
 
 __version__ = "0.1.0"
@@ -80,6 +91,7 @@ _MODULES = {
     "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),
     "tframex.client": ("APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncOpenAI", "OpenAI"),
     "tframex.errors": (
+        "ApprovalNeeded",
         "AuthenticationError",
         "CheckpointError",
         "ChunkingError",
@@ -98,6 +110,8 @@ _MODULES = {
         "ResponseFormatError",
         "StreamInterruptedError",
         "TFrameXError",
+        "ToolError",
+        "UncertainCallError",
         "WrongLoopError",
     ),
     "tframex.local": ("LocalServer",),
@@ -132,6 +146,7 @@ _MODULES = {
         "Vote",
     ),
     "tframex.tokens": ("TiktokenCounter", "TokenCounter"),
+    "tframex.tools": ("AskAgain", "Tool", "ToolContext", "ToolFailure", "Toolset", "tool"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _SUBMODULES = (
@@ -146,6 +161,7 @@ _SUBMODULES = (
     "systems",
     "testing",
     "tokens",
+    "tools",
 )
 
 if not TYPE_CHECKING:

@@ -18,6 +18,9 @@
     ├── OutputError                             .path
     │   └── CheckpointError
     ├── LocalServerError
+    ├── ToolError                               .tool .calls .path
+    │   ├── UncertainCallError
+    │   └── ApprovalNeeded
     └── PartialFailureError                     .results .errors
 
 A message says what happened, the likely cause and what to do, and names a heading of the page Troubleshooting. The original
@@ -30,6 +33,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 __all__ = [
+    "ApprovalNeeded",
     "AuthenticationError",
     "CheckpointError",
     "ChunkingError",
@@ -48,6 +52,8 @@ __all__ = [
     "ResponseFormatError",
     "StreamInterruptedError",
     "TFrameXError",
+    "ToolError",
+    "UncertainCallError",
     "WrongLoopError",
 ]
 
@@ -205,6 +211,30 @@ class CheckpointError(OutputError):
 
 class LocalServerError(TFrameXError):
     """The embedded model server could not be started, or ended unexpectedly."""
+
+
+class ToolError(TFrameXError):
+    """A tool raised an error that is none for the model; the run has ended. The error is on `__cause__`.
+
+    Attributes:
+        tool: The name of the tool.
+        calls: The calls that it is about (`tframex.ToolCall`).
+        path: The checkpoint of the run; empty without one.
+    """
+
+    def __init__(self, message: str, *, tool: str = "", calls: tuple[Any, ...] = (), path: str = "") -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.calls = calls
+        self.path = path
+
+
+class UncertainCallError(ToolError):
+    """An earlier run ended in the middle of calls, and whether they have taken effect is unknown: a person decides."""
+
+
+class ApprovalNeeded(ToolError):  # noqa: N818 - the run has not failed: it waits
+    """Calls wait for a person's approval; nothing of their step has run."""
 
 
 class PartialFailureError(TFrameXError):

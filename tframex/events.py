@@ -29,7 +29,9 @@ __all__ = [
     "StepFinished",
     "TextPiece",
     "ToolCallPiece",
+    "ToolProgress",
     "ToolResult",
+    "ToolStarted",
     "in_step",
     "pieces_of",
 ]
@@ -93,20 +95,48 @@ class ToolCallPiece(msgspec.Struct, frozen=True):
     index: int = 0
 
 
+class ToolStarted(msgspec.Struct, frozen=True):
+    """A tool is about to be called.
+
+    Attributes:
+        call: The complete call.
+        step: Which step of the run it belongs to.
+    """
+
+    call: ToolCall
+    step: str = "answer"
+
+
+class ToolProgress(msgspec.Struct, frozen=True):
+    """A tool reports how far it is.
+
+    Attributes:
+        call: The complete call.
+        text: What it reports, for people to read.
+        step: Which step of the run it belongs to.
+    """
+
+    call: ToolCall
+    text: str
+    step: str = "answer"
+
+
 class ToolResult(msgspec.Struct, frozen=True):
-    """A tool has been run.
+    """A tool has been run, or its call could not be.
 
     Attributes:
         call: The complete call.
         content: The result as it is sent to the model.
         step: Which step of the run it belongs to.
         failed: Whether the tool has failed.
+        from_checkpoint: The tool was not run, since an earlier run had finished the call.
     """
 
     call: ToolCall
     content: str
     step: str = "answer"
     failed: bool = False
+    from_checkpoint: bool = False
 
 
 class CallRetried(msgspec.Struct, frozen=True):
@@ -176,6 +206,8 @@ Event = (
     | TextPiece
     | ReasoningPiece
     | ToolCallPiece
+    | ToolStarted
+    | ToolProgress
     | ToolResult
     | CallRetried
     | CallResumed

@@ -31,6 +31,7 @@ LAYERS = [
     ["client"],
     ["local"],
     ["model"],
+    ["tools"],
     ["agents"],
     ["systems"],
     ["sync"],
@@ -142,7 +143,16 @@ def test_sync_names_openai_only_for_type_checkers() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tframex", "tframex.agents", "tframex.model", "tframex.sync", "tframex.systems", "tframex.testing"]
+    "name",
+    [
+        "tframex",
+        "tframex.agents",
+        "tframex.model",
+        "tframex.sync",
+        "tframex.systems",
+        "tframex.testing",
+        "tframex.tools",
+    ],
 )
 def test_public_names_are_sorted_and_importable(name: str) -> None:
     module = importlib.import_module(name)
@@ -213,6 +223,9 @@ PAIRS = [
     (systems.MultiCallSystem, sync.MultiCallSystem),
 ]
 
+# A tool is the same in both colours: a synchronous function runs in a thread, an asynchronous one is awaited.
+TOOLS = {"AskAgain", "Tool", "ToolContext", "ToolFailure", "Toolset", "tool"}
+
 
 def public_methods(cls: type) -> dict[str, Any]:
     return {
@@ -261,4 +274,4 @@ def test_the_two_colours_are_made_alike_and_say_the_same(ours: type, theirs: typ
 
 def test_everything_in_sync_is_in_both() -> None:
     pairs = {theirs.__name__ for _, theirs in PAIRS}
-    assert set(sync.__all__) == pairs | {"LocalServer", "blocking"}
+    assert set(sync.__all__) == pairs | {"LocalServer", "blocking"} | TOOLS

@@ -8,8 +8,10 @@ from tframex.sync._blocking import blocking
 from tframex.sync.agents import BaseAgent, BasicAgent, ContextAgent
 from tframex.sync.model import BaseModel, EndpointCounter, VLLMModel
 from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
+from tframex.tools import AskAgain, Tool, ToolContext, ToolFailure, Toolset, tool
 
 __all__ = [
+    "AskAgain",
     "BaseAgent",
     "BaseModel",
     "BaseSystem",
@@ -21,6 +23,11 @@ __all__ = [
     "LongTextSystem",
     "MapReduceSystem",
     "MultiCallSystem",
+    "Tool",
+    "ToolContext",
+    "ToolFailure",
+    "Toolset",
     "VLLMModel",
     "blocking",
+    "tool",
 ]

@@ -1,7 +1,7 @@
 """Tasks: their event loop, how many run concurrently, how iterators are closed, callbacks and progress."""
 
 from tframex.tasks._adaptive_limit import AdaptiveLimit
-from tframex.tasks._callbacks import ABORTS, call_user
+from tframex.tasks._callbacks import ABORTS, call_user, is_async
 from tframex.tasks._closing import Closing, map_bounded
 from tframex.tasks._emitted import emitted
 from tframex.tasks._generators import Begun, Kept
@@ -24,5 +24,6 @@ __all__ = [
     "Reports",
     "call_user",
     "emitted",
+    "is_async",
     "map_bounded",
 ]

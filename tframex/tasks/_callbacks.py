@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-__all__ = ["ABORTS", "call_user"]
+__all__ = ["ABORTS", "call_user", "is_async"]
 
 ABORTS = (Exception, SystemExit, KeyboardInterrupt)
 """What a user's function may raise. A child task hands these to its parent: on asyncio, a `SystemExit` from a child task
@@ -28,14 +28,15 @@ async def call_user(function: Callable[..., Any], *arguments: Any, limiter: anyi
         arguments: Its arguments.
         limiter: How many threads may be in use for such functions; by default anyio's own limiter.
     """
-    if _is_async(function):
+    if is_async(function):
         return await function(*arguments)
     # A lambda may return a coroutine, which trio does not take from a thread by itself.
     (value,) = await anyio.to_thread.run_sync(lambda: (function(*arguments),), limiter=limiter)
     return await value if inspect.isawaitable(value) else value
 
 
-def _is_async(function: Callable[..., Any]) -> bool:
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling a function returns something to await."""
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -1,0 +1,25 @@
+"""Tools: typed functions that a model can call."""
+
+from tframex.tools._calls import distinct_calls
+from tframex.tools._context import ToolContext
+from tframex.tools._decorator import tool
+from tframex.tools._failures import AskAgain, ToolFailure
+from tframex.tools._outcome import ToolOutcome
+from tframex.tools._recorder import CallRecorder, Recalled
+from tframex.tools._settings import OnUncertain
+from tframex.tools._tool import Tool
+from tframex.tools._toolset import Toolset
+
+__all__ = [
+    "AskAgain",
+    "CallRecorder",
+    "OnUncertain",
+    "Recalled",
+    "Tool",
+    "ToolContext",
+    "ToolFailure",
+    "ToolOutcome",
+    "Toolset",
+    "distinct_calls",
+    "tool",
+]

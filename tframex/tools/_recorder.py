@@ -1,0 +1,91 @@
+"""Where calls of tools are written down, so that a killed run repeats none of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tframex.completion import ToolCall
+from tframex.tools._outcome import ToolOutcome
+
+__all__ = ["CallRecorder", "Recalled"]
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What is known of a call from earlier runs.
+
+    Attributes:
+        outcome: What became of it; it does not run again.
+        key: Its idempotency key, if it has begun: without an outcome it is uncertain whether it took effect.
+        error: What it raised then, if that is what ended the run.
+        decision: What a person has decided: `"approve"`, `"deny"`, or `"retry"` for an uncertain call.
+        reason: Why, in words for the model.
+    """
+
+    outcome: ToolOutcome | None = None
+    key: str | None = None
+    error: str = ""
+    decision: Literal["approve", "deny", "retry"] | None = None
+    reason: str = ""
+
+
+class CallRecorder:
+    """Writes calls down, and remembers those of earlier runs. This one does neither.
+
+    A call is written down before it begins, with its idempotency key, and after it has ended, with its outcome. So a call
+    with an outcome never runs again, a call without a key has never run, and one with a key alone is uncertain.
+
+    Attributes:
+        durable: Whether a decision of a person can be written down for a later run.
+        path: The file, if there is one.
+    """
+
+    durable = False
+    path = ""
+
+    async def recall(self, step: str, calls: Sequence[ToolCall]) -> Sequence[Recalled]:
+        """What is known of each of the calls of a step.
+
+        Args:
+            step: The step of the run.
+            calls: Its calls, each with its own id.
+        """
+        return [Recalled() for _ in calls]
+
+    async def wait_for(self, step: str, calls: Sequence[ToolCall]) -> None:
+        """Write down that calls wait for a person's approval.
+
+        Args:
+            step: The step of the run.
+            calls: The calls.
+        """
+
+    async def begin(self, step: str, call: ToolCall, key: str | None) -> str:
+        """Write down that a call is about to run, and return its idempotency key.
+
+        Args:
+            step: The step of the run.
+            call: The call.
+            key: The key it has from an earlier run, or None.
+        """
+        return key or uuid.uuid4().hex
+
+    async def finish(self, step: str, outcome: ToolOutcome) -> None:
+        """Write down what became of a call.
+
+        Args:
+            step: The step of the run.
+            outcome: It.
+        """
+
+    async def broke(self, step: str, call: ToolCall, error: BaseException) -> None:
+        """Write down that a call has raised an error that ends the run.
+
+        Args:
+            step: The step of the run.
+            call: The call.
+            error: The error.
+        """
