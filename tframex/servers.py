@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 __all__ = [
     "GRAMMARS",
@@ -19,12 +19,20 @@ __all__ = [
     "VLLM",
     "Counting",
     "ServerKind",
+    "ToolRung",
     "Where",
     "server_named",
     "server_of_chunk",
     "server_of_headers",
     "server_of_owner",
 ]
+
+
+ToolRung: TypeAlias = Literal["native", "tags", "action", "text"]
+"""A way to let a model call tools. `"native"`: the API's `tools`. In the others the tools are described in the prompt, and
+the calls are read from the text: `"tags"`, with a structural tag as their grammar; `"action"`, one JSON object that
+`response_format` holds to its schema; `"text"`, without a grammar.
+"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,10 @@ class ServerKind:
         refuses_other_names: It refuses a model that is not on its list.
         any_name: It serves its one model under any name.
         structured_output: Options that make its answers follow a grammar.
+        tools: The ways in which it may take tools, the best one first; the next one is tried where one is refused.
+        strict_tools: It holds the arguments of calls to their schema only for tools with `"strict": true`, and takes any
+            schema there.
+        tools_and_format: It takes `tools` and a `response_format` together: the answer is calls, or has the format.
     """
 
     name: str
@@ -113,6 +125,9 @@ class ServerKind:
     refuses_other_names: bool = False
     any_name: bool = False
     structured_output: tuple[str, ...] = ()
+    tools: tuple[ToolRung, ...] = ("native", "action", "text")
+    strict_tools: bool = False
+    tools_and_format: bool = False
 
 
 UNKNOWN = ServerKind("unknown")
@@ -129,6 +144,10 @@ VLLM = ServerKind(
     says_why=True,
     refuses_other_names=True,
     structured_output=("response_format", "structured_outputs"),
+    # Without --enable-auto-tool-choice and --tool-call-parser it refuses a choice of tools, and takes the tag all the same.
+    tools=("native", "tags", "text"),
+    strict_tools=True,
+    tools_and_format=True,
 )
 
 LLAMA_CPP = ServerKind(
@@ -146,6 +165,8 @@ LLAMA_CPP = ServerKind(
     says_why=True,
     any_name=True,
     structured_output=("response_format",),
+    # It enforces no choice of native tools, and whether its chat template has them depends on the model.
+    tools=("action", "text"),
 )
 
 OPENAI = ServerKind(
@@ -156,6 +177,8 @@ OPENAI = ServerKind(
     # It starts a new message after a partial one.
     continues=False,
     structured_output=("response_format",),
+    tools=("native",),
+    tools_and_format=True,
 )
 
 SERVERS = (VLLM, LLAMA_CPP, OPENAI, UNKNOWN)

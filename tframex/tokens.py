@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from functools import cache
@@ -115,8 +116,15 @@ def _is_cached(encoding: str) -> bool:
 
 
 def text_of(message: object) -> str:
-    """The text of a message of the Chat Completions API; of all its parts together, if it has several."""
-    content = message.get("content") if isinstance(message, dict) else None
+    """The text of a message of the Chat Completions API; of all its parts together, if it has several.
+
+    Calls of tools are part of it: their names and arguments as JSON.
+    """
+    if not isinstance(message, dict):
+        return ""
+    content = message.get("content")
     if isinstance(content, list):
-        return "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+    if calls := message.get("tool_calls"):
+        return f"{content or ''}{json.dumps(calls, ensure_ascii=False)}"
     return content or ""

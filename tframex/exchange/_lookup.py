@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._retry import is_transient
 from tframex.exchange._served_model import ServedModel
-from tframex.servers import Counting, server_of_owner
+from tframex.servers import UNKNOWN, Counting, server_of_owner
 
 __all__ = ["Lookup"]
 
@@ -61,6 +61,12 @@ class Lookup:
                 await self._describe()
         return bool(self.served.continues)
 
+    async def identify(self, served: ServedModel) -> None:
+        """Find out what kind of server it is, as far as that can be found out now."""
+        if served is self.served and served.server is UNKNOWN:
+            with suppress(ModelConnectionError):
+                await self._describe()
+
     async def models(self) -> list[ModelEntry]:
         """Every model the endpoint serves.
 
@@ -73,8 +79,12 @@ class Lookup:
         except Exception as exc:
             raise endpoint.translate(exc) from exc
 
-    async def count(self, what: str | Messages) -> int | None:
+    async def count(self, what: str | Messages, tools: Sequence[Mapping[str, Any]] = ()) -> int | None:
         """Tokens of a text or a conversation, counted by the endpoint; None if it does not count.
+
+        Args:
+            what: The text or the conversation.
+            tools: The definitions of tools that are sent with it.
 
         Raises:
             ModelError: The endpoint could not be reached, or is busy.
@@ -83,18 +93,21 @@ class Lookup:
         endpoint = await self._connect()
         server = self.served.server
         try:
-            return await self._count(
-                endpoint, what, server.counts_text if isinstance(what, str) else server.counts_chat
-            )
+            counting = server.counts_text if isinstance(what, str) else server.counts_chat
+            return await self._count(endpoint, what, counting, tools)
         except Exception as exc:
             error = endpoint.translate(exc)
             if _is_no(error):
                 return None
             raise error from exc
 
-    async def _count(self, endpoint: Endpoint, what: str | Messages, counting: Counting) -> int | None:
+    async def _count(
+        self, endpoint: Endpoint, what: str | Messages, counting: Counting, tools: Sequence[Mapping[str, Any]]
+    ) -> int | None:
         path = f"{_root(endpoint)}{counting.path}" if counting.at_root else counting.path
         body = {"model": self._model, counting.asked: what, **counting.options}
+        if tools:
+            body["tools"] = tools
         found = read_json(await _post(endpoint, path, body)).get(counting.answer)
         if isinstance(found, list):
             # A server answers fields that it does not know with an empty list.

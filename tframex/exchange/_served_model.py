@@ -9,7 +9,7 @@ import msgspec
 
 from tframex.exchange._retry import RetryBudget
 from tframex.exchange._wire import Chunk
-from tframex.servers import UNKNOWN, ServerKind, server_of_chunk, server_of_headers, server_of_owner
+from tframex.servers import UNKNOWN, ServerKind, ToolRung, server_of_chunk, server_of_headers, server_of_owner
 
 __all__ = ["ServedModel"]
 
@@ -26,6 +26,7 @@ class ServedModel:
         probed: The models list was asked who serves it.
         window: Tokens that prompt and answer may have together, or None.
         described: The models list was read for all that it reports: `window` None then means not reported.
+        tools_refused: The ways to call tools that it has refused, or turned out not to enforce.
         budget: The retries that are left.
     """
 
@@ -36,6 +37,7 @@ class ServedModel:
     probed: bool = False
     window: int | None = None
     described: bool = False
+    tools_refused: set[ToolRung] = field(default_factory=set)
     budget: RetryBudget = field(default_factory=RetryBudget)
 
     def learn_from_headers(self, headers: Mapping[str, str]) -> None:
@@ -66,6 +68,7 @@ class ServedModel:
     def forget(self) -> None:
         """Forget what the models list reported: the model has moved."""
         self.window, self.described = None, False
+        self.tools_refused.clear()
 
     def _is(self, server: ServerKind) -> None:
         self.server = server

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from tframex._checks import check_messages
@@ -140,8 +140,7 @@ class ExchangeModel(BaseModel):
     async def continues(self, options: dict[str, Any]) -> bool:
         """Whether `stream_after` can continue a partial answer to a request with these options.
 
-        Not with `resume="never"`, tools, a grammar or `n` above 1; otherwise it depends on the endpoint, which is asked
-        once.
+        Not with `resume="never"`, tools, a grammar or `n` above 1; else it depends on the endpoint, which is asked once.
 
         Args:
             options: The options of the call.
@@ -181,8 +180,8 @@ class ExchangeModel(BaseModel):
     async def window(self) -> int | None:
         """Tokens that prompt and answer may have together.
 
-        That is `context_window`, if you gave it; else what the endpoint reports (asked once, at `/v1/models` or llama.cpp's
-        `/props`, or taken from its refusal of a prompt that was too long); else None.
+        That is `context_window`, if you gave it; else what the endpoint reports (asked once, or taken from its refusal of
+        a prompt that was too long); else None.
 
         Raises:
             ModelConnectionError: The endpoint could not be reached.
@@ -198,16 +197,17 @@ class ExchangeModel(BaseModel):
         if self.context_window is None:
             self._lookup.note_window(window)
 
-    async def count_tokens(self, what: str | Messages) -> int | None:
+    async def count_tokens(self, what: str | Messages, *, tools: Sequence[Mapping[str, Any]] = ()) -> int | None:
         """Tokens of a text or a conversation, counted by vLLM or llama.cpp; None if the endpoint does not count.
 
         Args:
             what: A text, or a conversation with what the chat template adds to it.
+            tools: The definitions of tools that are sent with a conversation.
 
         Raises:
             ModelError: The endpoint could not be reached, or is busy.
         """
-        return await self._lookup.count(what)
+        return await self._lookup.count(what, tools)
 
     async def close_client(self) -> None:
         """Close the connections. The model can be used again afterwards."""

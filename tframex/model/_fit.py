@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tframex._logging import get_logger
 from tframex._types import Messages
 from tframex.errors import ContextLengthError
+from tframex.model.counter import written
 from tframex.tokens import text_of
 
 if TYPE_CHECKING:
@@ -28,24 +29,33 @@ def answer_tokens(model: BaseModel, options: dict[str, Any]) -> int | None:
     return None
 
 
-async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
+async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any], *, room: int = 1) -> dict[str, Any]:
     """The options with which a request fits: an answer that would exceed the window gets what is left of it.
 
+    Args:
+        model: The model.
+        messages: The conversation.
+        options: The options of the call; the definitions of `tools` among them are part of the prompt.
+        room: Tokens that have to be left for the answer.
+
     Raises:
-        ContextLengthError: The prompt alone does not fit; nothing was sent.
+        ContextLengthError: The prompt leaves less; nothing was sent.
     """
-    answer = answer_tokens(model, options) or 1
-    size = sum(len(text_of(message)) for message in messages)
+    limit = answer_tokens(model, options)
+    answer = limit or room
+    room = min(room, answer)
+    tools = options.get("tools") or ()
+    size = sum(len(text_of(message)) for message in messages) + (len(repr(tools)) if tools else 0)
     # A character has at most 4 bytes, and a token at least one.
     if 4 * size + 64 + 16 * len(messages) + answer <= min(_ALWAYS_FITS, model.context_window or _ALWAYS_FITS):
         return options
     window = await model.window()
-    if window is None or model.counter.bound(messages) + answer <= window:
+    if window is None or model.counter.bound([*messages, *written(tools)]) + answer <= window:
         return options
-    tokens = await model.counter.measure(messages)
+    tokens = await model.counter.measure(messages, tools)
     if not model.counter.exact:
-        tokens = model.counter.count_messages(messages)
-    if tokens >= window:
+        tokens = model.counter.count_messages([*messages, *written(tools)])
+    if tokens + room > window:
         raise ContextLengthError(
             f"the prompt has {'' if model.counter.exact else 'about '}{tokens} tokens, and the context window of "
             f"{model.model_id!r} has {window}; nothing was sent. Shorten the prompt, or give a long text to "

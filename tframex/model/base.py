@@ -13,6 +13,7 @@ from tframex.completion import Choice, Completion, Delta, Timings
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished, pieces_of
 from tframex.exchange import at_call
+from tframex.model._acting_model import ActingModel
 from tframex.model._call_record import note_call
 from tframex.model._fit import answer_tokens, fitted
 from tframex.model._identity import shaping
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseModel"]
 
 
-class BaseModel(ABC):
+class BaseModel(ActingModel, ABC):
     """A language model: messages in, text out.
 
     A subclass implements `call_stream`; everything else follows from it. Override `stream` as well if your model reports
@@ -142,7 +143,7 @@ class BaseModel(ABC):
         """Tokens that prompt and answer may have together; None if that is unknown."""
         return self.context_window
 
-    def note_window(self, window: int) -> None:  # noqa: B027 - most models know theirs
+    def note_window(self, window: int) -> None:
         """Learn the window from the refusal of a prompt that was too long.
 
         Args:
@@ -216,7 +217,7 @@ class BaseModel(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} cannot continue a partial answer")
 
-    async def close_client(self) -> None:  # noqa: B027 - most models hold nothing
+    async def close_client(self) -> None:
         """Release what the model holds, such as connections. It can be used again afterwards."""
 
     async def __aenter__(self) -> Self:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import math
 import re
 from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tframex._logging import get_logger
-from tframex._types import Messages
+from tframex._types import Message, Messages
 from tframex.errors import ModelError
 from tframex.tokens import TokenCounter, default_counter, text_of
 
 if TYPE_CHECKING:
     from tframex.model.base import BaseModel
 
-__all__ = ["EndpointCounter"]
+__all__ = ["EndpointCounter", "written"]
 
 # What a chat template may add at most: around each message, and around them all (such as a default system prompt).
 _PER_MESSAGE = 16
@@ -98,32 +101,46 @@ class EndpointCounter:
         ratio = max(self._ratios) * _MARGIN if self._ratios else _UNKNOWN
         return min(most, math.ceil(self._estimator().count_messages(messages) * ratio + digits * 2 / 3))
 
-    async def measure(self, messages: Messages) -> int:
-        """How many tokens a conversation has: exactly if the endpoint counts for us, else `bound`."""
-        asked = repr(messages)
+    async def measure(self, messages: Messages, tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        """How many tokens a conversation has: exactly if the endpoint counts for us, else `bound`.
+
+        Args:
+            messages: The conversation.
+            tools: The definitions of tools that are sent with it.
+        """
+        asked = repr((messages, tools)) if tools else repr(messages)
+        everything = [*messages, *written(tools)]
         if asked in self._counts:
             return self._counts[asked]
         counted = None
         if self._counts_exactly is not False:
             try:
-                counted = await self._model.count_tokens(messages)
+                counted = await self._counted(messages, tools)
             except ModelError as error:
                 # A server that is busy for a moment must not end a long run: an estimate is enough this time.
                 log.info("not counted", model=self._model.model_id, error=str(error))
                 self._failures += 1
                 if self._failures == _PATIENCE:
                     self._counts_exactly = False
-                return self.bound(messages)
+                return self.bound(everything)
             self._failures = 0
             self._counts_exactly = counted is not None
             self.requests += counted is not None
         if counted is None:
-            return self.bound(messages)
-        self.observe(messages, counted)
+            return self.bound(everything)
+        self.observe(everything, counted)
         if len(self._counts) >= _REMEMBERED:
             self._counts.pop(next(iter(self._counts)))
         self._counts[asked] = counted
         return counted
+
+    async def _counted(self, messages: Messages, tools: Sequence[Mapping[str, Any]]) -> int | None:
+        count: Any = self._model.count_tokens
+        if tools and "tools" in inspect.signature(count).parameters:
+            counted: int | None = await count(messages, tools=tools)
+            return counted
+        # A model that counts only messages gets the definitions as one.
+        return await self._model.count_tokens([*messages, *written(tools)])
 
     async def measure_text(self, text: str) -> int:
         """How many tokens a text has: exactly if the endpoint counts for us, else an estimate."""
@@ -163,3 +180,8 @@ class EndpointCounter:
 
     def __repr__(self) -> str:
         return f"EndpointCounter({self._model.model_id!r}, exact={self.exact}, requests={self.requests})"
+
+
+def written(tools: Sequence[Mapping[str, Any]]) -> list[Message]:
+    """The definitions of tools as a message of about the size that they have in a prompt; none for no tools."""
+    return [{"role": "system", "content": json.dumps(tools, ensure_ascii=False)}] if tools else []

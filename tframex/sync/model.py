@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from tframex import model as _model
 from tframex._types import Messages, ReasoningMode, ResumeMode
 from tframex.events import Event
 from tframex.exchange import at_call, hide_arguments
-from tframex.model import Completion, Delta, ModelEntry
+from tframex.model import Completion, Delta, ModelEntry, Output
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.tasks import AdaptiveLimit
@@ -52,8 +52,8 @@ class EndpointCounter(Facade):
     def bound(self, messages: Messages) -> int:
         return self._async.bound(messages)
 
-    def measure(self, messages: Messages) -> int:
-        return _bridge.run(lambda: self._async.measure(messages))
+    def measure(self, messages: Messages, tools: Sequence[Mapping[str, Any]] = ()) -> int:
+        return _bridge.run(lambda: self._async.measure(messages, tools))
 
     def measure_text(self, text: str) -> int:
         return _bridge.run(lambda: self._async.measure_text(text))
@@ -122,6 +122,21 @@ class BaseModel(Facade):
     @at_call
     def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> Generator[Event, None, None]:
         return _bridge.iterate(lambda: self._async.events(messages, restart=restart, **options))
+
+    @at_call
+    def act(
+        self,
+        messages: Messages,
+        *,
+        tools: Sequence[Mapping[str, Any]],
+        choice: str = "auto",
+        output: Output[Any] | None = None,
+        restart: bool = False,
+        room: int = 1,
+        **options: Any,
+    ) -> Generator[Event, None, None]:
+        asked: Any = {"tools": tools, "choice": choice, "output": output, "restart": restart, "room": room}
+        return _bridge.iterate(lambda: self._async.act(messages, **asked, **options))
 
     @at_call
     def call_stream(self, messages: Messages, **options: Any) -> Generator[str, None, None]:
@@ -202,6 +217,9 @@ class VLLMModel(BaseModel):
     @property
     def model_name(self) -> str:
         return self._async.model_name
+
+    def count_tokens(self, what: str | Messages, *, tools: Sequence[Mapping[str, Any]] = ()) -> int | None:
+        return _bridge.run(lambda: self._async.count_tokens(what, tools=tools))
 
     def models(self) -> list[ModelEntry]:
         return _bridge.run(self._async.models)

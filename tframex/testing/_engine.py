@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tframex.servers import server_named
+from tframex.testing._calls import ScriptedCall, action, calls_of, markup, wants_action, words_of_call
 from tframex.testing._event_writer import EventWriter
 from tframex.testing._vocabulary import EOS, OPEN, Vocabulary
 
@@ -30,15 +31,19 @@ class Answer:
     Attributes:
         text: Its answer.
         reasoning: What a reasoning parser files apart; the model generated it as `<think>...</think>` before the text.
+        calls: The calls of tools that follow the text: names with their arguments, `[("weather", {"city": "Bern"})]`, or
+            `ToolCall` objects, whose ids and arguments are sent as they are.
     """
 
-    text: str
+    text: str = ""
     reasoning: str = ""
+    calls: Sequence[ScriptedCall] = ()
 
     @property
     def raw(self) -> str:
         """As it was generated, tags included."""
-        return f"{OPEN}{self.reasoning}</think>{self.text}" if self.reasoning else self.text
+        said = f"{OPEN}{self.reasoning}</think>{self.text}" if self.reasoning else self.text
+        return "\n".join([*([said] if said else []), *map(markup, calls_of(self.calls))])
 
 
 @dataclass
@@ -51,6 +56,7 @@ class Engine:
         context_window: Tokens a prompt and its answer may have together.
         dialect: Whose bytes to send: `"vllm"`, `"llama.cpp"`, or `"openai"` (which cannot continue an answer).
         tokenize: Cuts a text into tokens; joined together they are the text.
+        parses_tools: It reads the calls in an answer: a vLLM with a tool parser, which refuses tools without one.
     """
 
     answer: Callable[[Mapping[str, Any]], Answer]
@@ -58,6 +64,7 @@ class Engine:
     context_window: int
     dialect: str
     tokenize: Callable[[str], list[str]]
+    parses_tools: bool = True
     _prompts: dict[tuple[str, object], Answer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +79,9 @@ class Engine:
         messages = body.get("messages")
         if not isinstance(messages, list):
             raise RequestError(400, "1 validation error:\n  {'type': 'missing', 'loc': 'body.messages'}")
-        parts = [f"<|im_start|>{message['role']}\n{message.get('content') or ''}" for message in messages]
+        parts = [f"<|im_start|>{message['role']}\n{_written(message)}" for message in messages]
+        if body.get("tools"):
+            parts.insert(0, f"<|im_start|>system\n{json.dumps(body['tools'])}")
         text = f"{EOS}\n".join(parts)
         return text if continues else f"{text}{EOS}\n<|im_start|>assistant\n"
 
@@ -92,7 +101,7 @@ class Engine:
             words, thinking = self._rest(answer, partial, body)
         else:
             answer = self.answer(body)
-            partial, words, thinking = "", self._words_of(answer), bool(answer.reasoning)
+            partial, words, thinking = "", self._words_of(answer, body), bool(answer.reasoning)
             self._prompts[prompt, body.get("seed")] = answer
         return self._writer.chat(body, prompt, ids, words, thinking, self._limit(body, ids))
 
@@ -133,10 +142,20 @@ class Engine:
 
     # -- words ---------------------------------------------------------------------------------------------------
 
-    def _words_of(self, answer: Answer) -> list[str]:
-        if not answer.reasoning:
-            return self.tokenize(answer.text)
-        return [OPEN, *self.tokenize(answer.reasoning), "</think>", *self.tokenize(answer.text)]
+    def _words_of(self, answer: Answer, body: Mapping[str, Any] | None = None) -> list[str]:
+        words = [OPEN, *self.tokenize(answer.reasoning), "</think>"] if answer.reasoning else []
+        calls = calls_of(answer.calls)
+        if body is not None and wants_action(body):
+            return [*words, *self.tokenize(action(answer.text, calls))]
+        words += self.tokenize(answer.text)
+        if not calls:
+            return words
+        if body is not None and body.get("tools") and body.get("tool_choice") != "none":
+            # llama.cpp enforces no choice of tools, and a model without a template for them makes no call.
+            parsed = (words_of_call(call, self.tokenize) for call in calls if self.dialect != "llama.cpp")
+            return [*words, *(word for call in parsed for word in call)]
+        separated = "\n".join([*([""] if answer.text else []), *map(markup, calls)])
+        return [*words, *self.tokenize(separated)]
 
     def _rest(self, answer: Answer, partial: str, body: Mapping[str, Any]) -> tuple[list[str], bool]:
         """What follows a partial answer, and whether a reasoning parser takes it for reasoning."""
@@ -162,11 +181,33 @@ class Engine:
             for name in ("continue_final_message", "add_generation_prompt", "return_token_ids"):
                 if name in body:
                     raise RequestError(400, f"Unrecognized request argument supplied: {name}")
+        self._check_tools(body)
         temperature = body.get("temperature")
         if isinstance(temperature, (int, float)) and temperature < 0:
             value = float(temperature)
             message = f"temperature must be non-negative, got {value}. (parameter=temperature, value={value})"
             raise RequestError(400, message, param="temperature")
+
+    def _check_tools(self, body: Mapping[str, Any]) -> None:
+        tools, choice = body.get("tools"), body.get("tool_choice") or "auto"
+        if tools is None:
+            return
+        if not tools:
+            message = (
+                "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely. "
+                "(parameter=tools)"
+            )
+            raise RequestError(400, message, param="tools")
+        if self.dialect == "llama.cpp" and body.get("grammar") and choice != "none":
+            raise RequestError(400, "Cannot use custom grammar constraints with tools.")
+        if self.dialect != "vllm" or self.parses_tools or choice == "none":
+            return
+        if choice == "auto":
+            flags = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+            raise RequestError(400, flags)
+        named = choice if isinstance(choice, str) else choice["function"]["name"]
+        asked = "tool_choice=" + (f'"{named}"' if isinstance(choice, str) else f'function "{named}"')
+        raise RequestError(400, f"{asked} requires --tool-call-parser to be set")
 
     def _fit(self, ids: list[int], body: Mapping[str, Any]) -> list[int]:
         window, tokens = self.context_window, len(ids)
@@ -198,3 +239,9 @@ class Engine:
     def _limit(self, body: Mapping[str, Any], prompt: list[int]) -> int:
         asked = body.get("max_completion_tokens") or body.get("max_tokens") or self.context_window
         return int(min(asked, self.context_window - len(prompt)))
+
+
+def _written(message: Mapping[str, Any]) -> str:
+    """What a chat template makes of a message."""
+    calls = [f"{call['function']['name']} {call['function']['arguments']}" for call in message.get("tool_calls") or ()]
+    return "\n".join([str(message.get("content") or ""), *calls]) if calls else str(message.get("content") or "")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tframex.testing._calls import CallBegin, CallPiece
 from tframex.testing._vocabulary import EOS, OPEN, Vocabulary
 
 __all__ = ["EventWriter"]
@@ -55,7 +56,7 @@ class EventWriter:
             if vllm:
                 chunk.update(prompt_token_ids=prompt_ids if with_ids else None, prompt_text=None)
             yield _event(chunk), 0
-        generated = 0
+        generated, called = 0, False
         for word, finish, ids in self.tokens(words, limit):
             if word in (OPEN, "</think>"):
                 # The parser swallows it; only its token id is left, and only if ids were asked for.
@@ -67,11 +68,14 @@ class EventWriter:
                         yield _event({**head, "choices": [bare]}), len(ids)
                     continue
                 word = ""
+            if isinstance(word, CallBegin):
+                called = True
+            elif finish == "stop" and called and not isinstance(body.get("tool_choice"), dict):
+                finish = "tool_calls"
             for index in choices:
-                name = "reasoning" if thinking else "content"
                 choice: dict[str, Any] = {
                     "index": index,
-                    "delta": {name: word},
+                    "delta": _delta(word, "reasoning" if thinking else "content"),
                     "logprobs": None,
                     "finish_reason": None,
                 }
@@ -132,6 +136,15 @@ class EventWriter:
 
     def _fingerprint(self) -> str:
         return _FINGERPRINT if self.dialect == "vllm" else "fp_44709d6fcb" if self.dialect == "openai" else "b0-unknown"
+
+
+def _delta(word: str, name: str) -> dict[str, Any]:
+    if isinstance(word, CallBegin):
+        call = {"id": word.call.id, "type": "function", "index": word.call.index, "function": {"name": word.call.name}}
+        return {"content": None, "tool_calls": [call]}
+    if isinstance(word, CallPiece):
+        return {"content": None, "tool_calls": [{"index": word.position, "function": {"arguments": word}}]}
+    return {name: word}
 
 
 def _event(chunk: Mapping[str, Any]) -> bytes:

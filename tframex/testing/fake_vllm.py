@@ -52,6 +52,8 @@ class FakeVLLM:
         tokenize: How text is cut into tokens; joined together they must be the text.
         delay: Seconds between two events.
         coalesce: How many events go into one write.
+        parses_tools: It was started with `--enable-auto-tool-choice` and `--tool-call-parser` (dialect `"vllm"`). Without
+            them a vLLM refuses requests that let the model call tools.
         stores_responses: It keeps responses that are generated in the background (`/v1/responses`), as OpenAI does, and a
             vLLM that was started so.
     """
@@ -69,6 +71,7 @@ class FakeVLLM:
         tokenize: Callable[[str], list[str]] | None = None,
         delay: float = 0.0,
         coalesce: int = 1,
+        parses_tools: bool = True,
         stores_responses: bool = True,
     ) -> None:
         def decide(body: Mapping[str, Any]) -> Answer:
@@ -84,7 +87,7 @@ class FakeVLLM:
         self.open_connections = 0
         self.peak_connections = 0
         self.delay = delay
-        self._engine = Engine(decide, model, context_window, dialect, tokenize or split_words)
+        self._engine = Engine(decide, model, context_window, dialect, tokenize or split_words, parses_tools)
         self._responses = Responses(self._engine, stores=stores_responses)
         self._api_key = api_key
         self._coalesce = coalesce

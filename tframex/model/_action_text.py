@@ -1,0 +1,96 @@
+"""An answer that is one JSON object: calls, or what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tframex.completion import ToolCall
+from tframex.model._call_text import CallText, read_call
+from tframex.text import strip_thinking
+
+__all__ = ["ActionText"]
+
+_DECODER = json.JSONDecoder(strict=False)
+_CALLS = re.compile(r'\s*\{\s*"calls"\s*:')
+_ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*')
+
+
+class ActionText:
+    """Reads `{"calls": [...]}` or `{"answer": ...}`, as `CallText` reads tags.
+
+    What is neither is the answer itself, and is read for tags: a server may ignore the schema. Nothing is handed out before
+    the end, since only the end shows what it is.
+
+    Attributes:
+        calls: The complete calls.
+        cut: What has arrived of a call that the answer ends in; empty if it ends in none.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[ToolCall] = []
+        self.cut = ""
+        self._pieces: list[str] = []
+
+    def feed(self, text: str) -> list[str | ToolCall]:
+        """Take in the next piece."""
+        self._pieces.append(text)
+        return []
+
+    def end(self, *, truncated: bool = False) -> list[str | ToolCall]:
+        """The answer is over; returns its text or its calls.
+
+        Args:
+            truncated: It was cut off.
+        """
+        written = "".join(self._pieces)
+        self._pieces.clear()
+        text = strip_thinking(written)
+        try:
+            action, end = _DECODER.raw_decode(text)
+        except (ValueError, RecursionError):
+            return self._incomplete(written, text, truncated)
+        if isinstance(action, dict) and not text[end:].strip():
+            if isinstance(action.get("calls"), list):
+                self.calls = [read_call(_dumped(call), index) for index, call in enumerate(action["calls"])]
+                return list(self.calls)
+            if "answer" in action:
+                answer = action["answer"]
+                return [answer if isinstance(answer, str) else _dumped(answer)]
+        return self._tagged(written, truncated)
+
+    def _incomplete(self, written: str, text: str, truncated: bool) -> list[str | ToolCall]:
+        begun = "".join(text.split())
+        if _CALLS.match(text) or (truncated and begun and '{"calls":'.startswith(begun)):
+            # Also where it is not cut off but wrong: markup is not an answer.
+            self.cut = text
+            return []
+        if truncated and '{"answer":'.startswith(begun):
+            return []
+        if (answer := _ANSWER.match(text)) is not None:
+            rest = text[answer.end() :]
+            return [_said(rest) if rest.startswith('"') else rest] if rest else []
+        return self._tagged(written, truncated)
+
+    def _tagged(self, written: str, truncated: bool) -> list[str | ToolCall]:
+        reader = CallText()
+        found = [*reader.feed(written), *reader.end(truncated=truncated)]
+        self.calls, self.cut = reader.calls, reader.cut
+        return found
+
+
+def _said(text: str) -> str:
+    """What there is of a JSON string that was cut off."""
+    for end in range(len(text), max(0, len(text) - 12), -1):
+        try:
+            said: Any = json.loads(f'{text[:end]}"', strict=False)
+        except ValueError:
+            continue  # in the middle of an escape
+        if isinstance(said, str):
+            return said
+    return ""
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
