@@ -3,6 +3,7 @@
 from tframex.files._journal import Journal
 from tframex.files._lines import LineFile, count_lines, read_lines
 from tframex.files._partial import PartialFile, make_folder, reported
+from tframex.files._reading import read_journal
 from tframex.files._row import Row, content_key
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "content_key",
     "count_lines",
     "make_folder",
+    "read_journal",
     "read_lines",
     "reported",
 ]

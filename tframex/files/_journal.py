@@ -6,7 +6,6 @@ two would pay for everything twice. Others may read it meanwhile.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tframex.errors import CheckpointError, ConfigurationError
 from tframex.files._claim import Claim
@@ -36,6 +35,7 @@ _SCHEMA = (
     '"end" INTEGER NOT NULL, done INTEGER NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL, '
     "details TEXT NOT NULL) WITHOUT ROWID",
 )
+_SELECT = 'SELECT name, key, start, "end", done, text, tokens, details FROM steps'
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
@@ -56,17 +56,19 @@ class Journal:
 
     Args:
         path: The file; missing folders are made.
-        job: The `content_key` of the job.
+        job: The `content_key` of the job; None takes an existing file, whatever its job is.
 
     Raises:
         CheckpointError: The file is damaged, belongs to another job, is in use by another run, or cannot be written.
         ConfigurationError: The path is empty.
     """
 
-    def __init__(self, path: str | Path, job: str) -> None:
+    def __init__(self, path: str | Path, job: str | None) -> None:
         if not str(path).strip():
             raise ConfigurationError("checkpoint must be the path of a file, not an empty string")
         self.path = Path(path)
+        if job is None and not self.path.exists():
+            raise CheckpointError(f"there is no checkpoint {self.path}", path=str(path))
         self._lock = ForkLock()
         self._pid = os.getpid()
         try:
@@ -96,7 +98,7 @@ class Journal:
             )
         return claim
 
-    def _open(self, job: str) -> sqlite3.Connection:
+    def _open(self, job: str | None) -> sqlite3.Connection:
         database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -111,7 +113,8 @@ class Journal:
             database.execute("BEGIN IMMEDIATE")
             for statement in _SCHEMA:
                 database.execute(statement)
-            database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", [("format", _FORMAT), ("job", job)])
+            given = [("format", _FORMAT), ("job", job)] if job is not None else []
+            database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", given)
             database.execute("COMMIT")
             meta = dict(database.execute("SELECT name, value FROM meta"))
             if meta.get("format") != _FORMAT:
@@ -120,7 +123,7 @@ class Journal:
                     "delete it or give another file",
                     path=str(self.path),
                 )
-            if meta["job"] != job:
+            if job is not None and meta["job"] != job:
                 raise CheckpointError(
                     f"checkpoint {self.path} belongs to another job: another text, task, model, option or setting. "
                     "Nothing was mixed; give another file for this job, or delete that one.",
@@ -133,16 +136,16 @@ class Journal:
 
     def get(self, name: str) -> Row | None:
         """The step of that name, or None if it has not begun."""
-        row = self._checked(
-            lambda: self._database.execute(
-                'SELECT name, key, start, "end", done, text, tokens, details FROM steps WHERE name = ?', (name,)
-            ).fetchone()
-        )
-        if row is None:
-            return None
+        found = self._checked(lambda: self._database.execute(f"{_SELECT} WHERE name = ?", (name,)).fetchone())
+        return None if found is None else self._row(found)
+
+    def rows(self) -> list[Row]:
+        """All steps that have begun, by name."""
+        return [self._row(row) for row in self._checked(lambda: self._database.execute(_SELECT).fetchall())]
+
+    def _row(self, found: tuple[Any, ...]) -> Row:
         try:
-            step, key, start, end, done, text, tokens, details = row
-            return Row(step, key, start, end, bool(done), text, tokens, json.loads(details))
+            return Row.of(found)
         except ValueError as exc:
             raise self._damaged(exc) from exc
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,12 @@ class Row:
     text: str
     tokens: int
     details: dict[str, Any]
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Row:
+        """The step whose columns these are, in the order of the table. Raises ValueError if they are damaged."""
+        name, key, start, end, done, text, tokens, details = values
+        return cls(name, key, start, end, bool(done), text, tokens, json.loads(details))
 
     def values(self) -> tuple[str | int, ...]:
         """Its columns, in the order of the table."""

@@ -5,21 +5,30 @@ from tframex.tools._context import ToolContext
 from tframex.tools._decorator import tool
 from tframex.tools._failures import AskAgain, ToolFailure
 from tframex.tools._outcome import ToolOutcome
+from tframex.tools._pending import PendingCall, approve, deny, pending_calls, resolve
 from tframex.tools._recorder import CallRecorder, Recalled
+from tframex.tools._run_journal import AnswerRecorder, RunJournal
 from tframex.tools._settings import OnUncertain
 from tframex.tools._tool import Tool
 from tframex.tools._toolset import Toolset
 
 __all__ = [
+    "AnswerRecorder",
     "AskAgain",
     "CallRecorder",
     "OnUncertain",
+    "PendingCall",
     "Recalled",
+    "RunJournal",
     "Tool",
     "ToolContext",
     "ToolFailure",
     "ToolOutcome",
     "Toolset",
+    "approve",
+    "deny",
     "distinct_calls",
+    "pending_calls",
+    "resolve",
     "tool",
 ]

@@ -8,14 +8,15 @@ from tframex.completion import ToolCall
 from tframex.errors import ApprovalNeeded, UncertainCallError
 from tframex.tools._recorder import CallRecorder
 
-__all__ = ["approval_needed", "denied", "uncertain"]
+__all__ = ["approval_needed", "uncertain"]
 
 
 def approval_needed(calls: Sequence[ToolCall], recorder: CallRecorder) -> ApprovalNeeded:
     """The error for calls that wait for approval."""
     how = (
-        f"Decide with `tframex runs {recorder.path}` or tframex.tools.approve, and run again with the same checkpoint."
-        if recorder.durable
+        f"Decide with `tframex runs {recorder.path}`, or tframex.tools.approve and deny, and run again with the same "
+        "checkpoint."
+        if recorder.path
         else "Give the run a checkpoint, in which the decision can be written, and run again."
     )
     return ApprovalNeeded(
@@ -31,17 +32,12 @@ def uncertain(calls: Sequence[ToolCall], recorder: CallRecorder, known: str = ""
     return UncertainCallError(
         f"{_listed(calls)} had begun when an earlier run ended, and may have taken effect or not"
         f"{f' ({known})' if known else ''}. Look, and decide with `tframex runs {recorder.path}` or tframex.tools.resolve: "
-        "its result if it has happened, retry if it has not. A tool that may be called again says so: "
+        "its result if it has happened, retry if it has not. A tool that may be called again says so with "
         'tool(on_uncertain="retry").',
         tool=calls[0].name,
         calls=tuple(calls),
         path=recorder.path,
     )
-
-
-def denied(reason: str) -> str:
-    """What the model reads of a call that a person has denied."""
-    return f"The user has denied this call{f': {reason}' if reason else ''}. It was not run."
 
 
 def _listed(calls: Sequence[ToolCall]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tframex.completion import ToolCall
 from tframex.tools._outcome import ToolOutcome
@@ -21,29 +20,25 @@ class Recalled:
         outcome: What became of it; it does not run again.
         key: Its idempotency key, if it has begun: without an outcome it is uncertain whether it took effect.
         error: What it raised then, if that is what ended the run.
-        decision: What a person has decided: `"approve"`, `"deny"`, or `"retry"` for an uncertain call.
-        reason: Why, in words for the model.
+        decided: A person has decided that it may run.
     """
 
     outcome: ToolOutcome | None = None
     key: str | None = None
     error: str = ""
-    decision: Literal["approve", "deny", "retry"] | None = None
-    reason: str = ""
+    decided: bool = False
 
 
 class CallRecorder:
-    """Writes calls down, and remembers those of earlier runs. This one does neither.
+    """Writes calls down, and remembers those of earlier runs. This one does neither; a `RunJournal` does.
 
     A call is written down before it begins, with its idempotency key, and after it has ended, with its outcome. So a call
     with an outcome never runs again, a call without a key has never run, and one with a key alone is uncertain.
 
     Attributes:
-        durable: Whether a decision of a person can be written down for a later run.
-        path: The file, if there is one.
+        path: The file; empty without one.
     """
 
-    durable = False
     path = ""
 
     async def recall(self, step: str, calls: Sequence[ToolCall]) -> Sequence[Recalled]:

@@ -16,7 +16,7 @@ from tframex.errors import ToolError
 from tframex.events import Event, ToolProgress, ToolResult, ToolStarted
 from tframex.tasks import call_user
 from tframex.tools._context import ToolContext
-from tframex.tools._decisions import approval_needed, denied, uncertain
+from tframex.tools._decisions import approval_needed, uncertain
 from tframex.tools._failures import AskAgain, ToolFailure
 from tframex.tools._outcome import ToolOutcome
 from tframex.tools._recorder import CallRecorder, Recalled
@@ -103,8 +103,6 @@ class RunningCalls:
                 raise uncertain([call], self._recorder, f"there is no tool {call.name} any more")
             names = ", ".join(self._toolset.names) or "none"
             return ToolOutcome(call, f"There is no tool {call.name!r}. The tools are: {names}.", failed=True)
-        if recalled.decision == "deny":
-            return ToolOutcome(call, denied(recalled.reason), failed=True)
         try:
             arguments = tool.read(call.arguments)
         except AskAgain as problem:
@@ -116,7 +114,7 @@ class RunningCalls:
         asked = [
             item
             for item in ready
-            if item.recalled.key is not None and item.tool.on_uncertain == "ask" and item.recalled.decision != "retry"
+            if item.recalled.key is not None and item.tool.on_uncertain == "ask" and not item.recalled.decided
         ]
         if asked:
             errors = [item.recalled.error for item in asked if item.recalled.error]
@@ -124,7 +122,7 @@ class RunningCalls:
         waiting: list[ToolCall] = []
         for item in ready:
             # A call that has begun was approved then.
-            if item.recalled.key is None and item.recalled.decision is None and item.tool.approve:
+            if item.recalled.key is None and not item.recalled.decided and item.tool.approve:
                 try:
                     needed = item.tool.needs_approval(item.arguments)
                 except Exception as exc:
@@ -185,7 +183,7 @@ class RunningCalls:
     async def _happened(self, item: _Ready, context: ToolContext[Any]) -> str | None:
         """What the tool's own check says of an uncertain call: its result, or None if it has not happened."""
         look = item.tool.on_uncertain
-        if not callable(look) or item.recalled.decision == "retry":
+        if not callable(look) or item.recalled.decided:
             return None
         value = await call_user(look, context, limiter=self._threads())
         return None if value is None else as_text(value, item.tool.name)

@@ -1,0 +1,232 @@
+"""A run of an agent in a file, so that the same run continues after it was killed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from tframex.completion import Completion, ToolCall
+from tframex.files import Journal, Row, content_key
+from tframex.model import PartialAnswer
+from tframex.tools._outcome import ToolOutcome
+from tframex.tools._recorder import CallRecorder, Recalled
+from tframex.tools._rows import answer_row, call_name, call_row, completion_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["RUN", "AnswerRecorder", "RunJournal"]
+
+RUN = "run"
+"""The name of the row that says what the run is."""
+
+# A row up to this size is written on the event loop: SQLite takes 20 us for it and does not wait for the disk, while a
+# thread takes 120 us.
+_SMALL = 100_000
+# What has arrived of an answer is written after this many seconds, if it has grown by this share.
+_SECONDS = 0.25
+_SHARE = 0.02
+
+
+class RunJournal(CallRecorder):
+    """The answers and calls of one run, in a SQLite file. Use it as an asynchronous context manager.
+
+    An answer is written down when it is complete, before its calls run; a call before it begins and after it has ended. A
+    run that is killed and started again finds them. The file is kept when the run is over: the same run again returns the
+    same answer, and asks nothing.
+
+    Args:
+        path: The file; missing folders are made.
+        agent_id: The agent.
+        prompt: What it is asked: text, messages, or whatever JSON can hold. Another prompt is another run.
+
+    Attributes:
+        run_id: The run, the same after each kill.
+
+    Raises:
+        CheckpointError: The file is damaged, belongs to another run, is in use, or cannot be written. Raised on entering.
+    """
+
+    def __init__(self, path: str | Path, agent_id: str, prompt: Any) -> None:
+        self.path = str(path)
+        self.run_id = ""
+        self._agent_id = agent_id
+        self._prompt = prompt
+        self._journal: Journal
+        self._keys: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        await anyio.to_thread.run_sync(self._open)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._journal.close)
+
+    def _open(self) -> None:
+        self._journal = Journal(self.path, content_key("agent run", self._agent_id, self._prompt))
+        try:
+            row = self._journal.get(RUN)
+            if row is None:
+                details = {"run_id": uuid.uuid4().hex, "agent_id": self._agent_id, "began": time.time()}
+                prompt = self._prompt if isinstance(self._prompt, str) else ""
+                row = Row(RUN, "", 0, 0, False, prompt, 0, details)
+                self._journal.put(row)
+            self.run_id = row.details["run_id"]
+        except BaseException:
+            self._journal.close()
+            raise
+
+    async def answer(self, step: str) -> Completion | PartialAnswer | None:
+        """The answer of a step: complete, what has arrived of it, or None if it has not begun to arrive.
+
+        Args:
+            step: The step.
+        """
+        row = self._journal.get(f"{step}/answer")
+        if row is None:
+            return None
+        return completion_of(row) if row.done else PartialAnswer(row.text, row.tokens)
+
+    def answering(self, step: str) -> AnswerRecorder:
+        """Where the answer of a step is written while it arrives.
+
+        Args:
+            step: The step.
+        """
+        return AnswerRecorder(self, step)
+
+    async def end(self, result: str) -> None:
+        """Write down that the run has ended.
+
+        Args:
+            result: Its result, for people to read.
+        """
+        row = self._journal.get(RUN)
+        if row is not None and not row.done:
+            await self._put(Row(RUN, "", 0, 0, True, row.text, 0, {**row.details, "result": result}))
+
+    async def recall(self, step: str, calls: Sequence[ToolCall]) -> Sequence[Recalled]:
+        """What is known of each of the calls of a step.
+
+        Args:
+            step: The step of the run.
+            calls: Its calls, each with its own id.
+        """
+        return [self._recalled(self._journal.get(call_name(step, call.id)), call) for call in calls]
+
+    def _recalled(self, row: Row | None, call: ToolCall) -> Recalled:
+        if row is None:
+            return Recalled()
+        if row.done:
+            return Recalled(ToolOutcome(call, row.text, row.details.get("failed", False)))
+        self._keys[row.name] = row.key
+        decided = bool(row.details.get("decided"))
+        return Recalled(None, row.key or None, row.details.get("error", ""), decided)
+
+    async def wait_for(self, step: str, calls: Sequence[ToolCall]) -> None:
+        """Write down that calls wait for a person's approval.
+
+        Args:
+            step: The step of the run.
+            calls: The calls.
+        """
+        for call in calls:
+            await self._put(call_row(step, call, "", at=time.time()))
+
+    async def begin(self, step: str, call: ToolCall, key: str | None) -> str:
+        """Write down that a call is about to run, and return its idempotency key.
+
+        Args:
+            step: The step of the run.
+            call: The call.
+            key: The key it has from an earlier run, or None.
+        """
+        key = self._keys[call_name(step, call.id)] = await super().begin(step, call, key)
+        await self._put(call_row(step, call, key, at=time.time()))
+        return key
+
+    async def finish(self, step: str, outcome: ToolOutcome) -> None:
+        """Write down what became of a call.
+
+        Args:
+            step: The step of the run.
+            outcome: It.
+        """
+        key = self._keys.get(call_name(step, outcome.call.id), "")
+        await self._put(call_row(step, outcome.call, key, done=True, text=outcome.content, failed=outcome.failed))
+
+    async def broke(self, step: str, call: ToolCall, error: BaseException) -> None:
+        """Write down that a call has raised an error that ends the run.
+
+        Args:
+            step: The step of the run.
+            call: The call.
+            error: The error.
+        """
+        key = self._keys[call_name(step, call.id)]
+        await self._put(call_row(step, call, key, error=f"it raised {type(error).__name__}: {error}", at=time.time()))
+
+    async def _put(self, row: Row) -> None:
+        if len(row.text) < _SMALL:
+            self._journal.put(row)
+        else:
+            await anyio.to_thread.run_sync(self._journal.put, row)
+
+
+class AnswerRecorder:
+    """Writes an answer down: now and then while it arrives, and when it is complete.
+
+    Args:
+        journal: Where to.
+        step: The step that it is the answer of.
+    """
+
+    def __init__(self, journal: RunJournal, step: str) -> None:
+        self._journal = journal
+        self._step = step
+        self._pieces: list[str] = []
+        self._tokens = self._saved = 0
+        self._saved_at = time.monotonic()
+
+    def add(self, text: str, tokens: int = 1) -> bool:
+        """Take a piece of the text; True if it is time to `save`.
+
+        Only text may be continued by a later run: do not add the pieces of calls, nor of what a grammar holds.
+
+        Args:
+            text: The piece.
+            tokens: How many tokens it is.
+        """
+        self._pieces.append(text)
+        self._tokens += tokens
+        grown = self._tokens - self._saved > _SHARE * self._saved
+        return grown and time.monotonic() - self._saved_at >= _SECONDS
+
+    def clear(self) -> None:
+        """The answer starts over."""
+        self._pieces.clear()
+        self._tokens = self._saved = 0
+
+    async def save(self) -> None:
+        """Write down what has arrived; also where the run is cancelled, since it has been paid for."""
+        self._saved, self._saved_at = self._tokens, time.monotonic()
+        if self._pieces:
+            await self._journal._put(answer_row(self._step, "".join(self._pieces), self._tokens, None))
+
+    async def finish(self, completion: Completion) -> None:
+        """Write down the complete answer.
+
+        Args:
+            completion: It.
+        """
+        await self._journal._put(answer_row(self._step, completion.text, self._tokens, completion))
