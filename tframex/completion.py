@@ -122,6 +122,7 @@ class Completion:
         resumes: How many times it broke off and was continued.
         evidence: What shows that it is complete: what the server sent at its end, such as
             `("finish_reason", "usage", "[DONE]")`. Empty for a model that reports nothing.
+        output: With `output_type`: the value that the answer is.
     """
 
     choices: tuple[Choice, ...]
@@ -131,6 +132,7 @@ class Completion:
     retries: int = 0
     resumes: int = 0
     evidence: tuple[str, ...] = ()
+    output: Any = None
 
     @property
     def text(self) -> str:

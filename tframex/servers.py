@@ -18,6 +18,7 @@ __all__ = [
     "UNKNOWN",
     "VLLM",
     "Counting",
+    "OutputForm",
     "ServerKind",
     "ToolRung",
     "Where",
@@ -32,6 +33,14 @@ ToolRung: TypeAlias = Literal["native", "tags", "action", "text"]
 """A way to let a model call tools. `"native"`: the API's `tools`. In the others the tools are described in the prompt, and
 the calls are read from the text: `"tags"`, with a structural tag as their grammar; `"action"`, one JSON object that
 `response_format` holds to its schema; `"text"`, without a grammar.
+"""
+
+OutputForm: TypeAlias = Literal["response_format", "structured_outputs", "json_schema", "json_object", "prompt"]
+"""How a request asks for an answer of a type.
+
+`"response_format"`: OpenAI's, with the JSON schema. `"structured_outputs"`: vLLM's. `"json_schema"`: llama.cpp's.
+`"json_object"`: `response_format` without the schema, which is in the prompt; any JSON object may come. `"prompt"`: the
+schema is in the prompt, and anything may come.
 """
 
 
@@ -100,11 +109,12 @@ class ServerKind:
         says_why: It never ends an answer without a `finish_reason`.
         refuses_other_names: It refuses a model that is not on its list.
         any_name: It serves its one model under any name.
-        structured_output: Options that make its answers follow a grammar.
         tools: The ways in which it may take tools, the best one first; the next one is tried where one is refused.
         strict_tools: It holds the arguments of calls to their schema only for tools with `"strict": true`, and takes any
             schema there.
         tools_and_format: It takes `tools` and a `response_format` together: the answer is calls, or has the format.
+        output_forms: How an answer of a type is asked for, the best first. Where one is refused, the next is taken.
+        shows_schema: It shows the schema of a `response_format` to the model, so that the prompt need not.
     """
 
     name: str
@@ -124,10 +134,11 @@ class ServerKind:
     says_why: bool = False
     refuses_other_names: bool = False
     any_name: bool = False
-    structured_output: tuple[str, ...] = ()
     tools: tuple[ToolRung, ...] = ("native", "action", "text")
     strict_tools: bool = False
     tools_and_format: bool = False
+    output_forms: tuple[OutputForm, ...] = ("response_format", "json_object", "prompt")
+    shows_schema: bool = False
 
 
 UNKNOWN = ServerKind("unknown")
@@ -143,11 +154,11 @@ VLLM = ServerKind(
     token_ids=True,
     says_why=True,
     refuses_other_names=True,
-    structured_output=("response_format", "structured_outputs"),
     # Without --enable-auto-tool-choice and --tool-call-parser it refuses a choice of tools, and takes the tag all the same.
     tools=("native", "tags", "text"),
     strict_tools=True,
     tools_and_format=True,
+    output_forms=("response_format", "structured_outputs", "prompt"),
 )
 
 LLAMA_CPP = ServerKind(
@@ -164,9 +175,9 @@ LLAMA_CPP = ServerKind(
     event_is_token=True,
     says_why=True,
     any_name=True,
-    structured_output=("response_format",),
     # It enforces no choice of native tools, and whether its chat template has them depends on the model.
     tools=("action", "text"),
+    output_forms=("response_format", "json_schema", "prompt"),
 )
 
 OPENAI = ServerKind(
@@ -176,9 +187,9 @@ OPENAI = ServerKind(
     header=("openai-version", None),
     # It starts a new message after a partial one.
     continues=False,
-    structured_output=("response_format",),
     tools=("native",),
     tools_and_format=True,
+    shows_schema=True,
 )
 
 SERVERS = (VLLM, LLAMA_CPP, OPENAI, UNKNOWN)

@@ -231,7 +231,15 @@ def test_what_a_grammar_refuses_is_left_out_noted_and_still_checked() -> None:
         output.parse('{"value": [1, 1]}')
     everything = Output(Everything).notes
     assert "format 'uri' is not sent, but checked in the answer" in everything
-    assert any(note.startswith("pattern ") for note in everything)
+    assert "format 'path' is not sent, but checked in the answer" in everything
+
+
+def test_a_pattern_that_no_automaton_knows_is_left_out() -> None:
+    for pattern in (r"^(?!-)\d+$", r"(?<=a)b", r"(a)\1"):
+        sent = sent_schema({"type": "string", "pattern": pattern})
+        assert sent.schema == {"type": "string"}
+        assert sent.notes == (f"pattern {pattern!r} is not sent, but checked in the answer",)
+    assert sent_schema({"type": "string", "pattern": r"^(?:a|b)+\d{2}$"}).notes == ()
 
 
 def test_further_keywords_can_be_left_out_of_what_is_sent() -> None:

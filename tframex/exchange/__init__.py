@@ -18,6 +18,7 @@ from tframex.exchange._ladder import Standing, next_rung
 from tframex.exchange._lookup import Lookup
 from tframex.exchange._models_list import ModelEntry, entry_of, read_json, read_models
 from tframex.exchange._observer import Observer
+from tframex.exchange._output_ladder import OutputLadder, keywords_refused, may_refuse_form
 from tframex.exchange._pace import GATHER, Pace
 from tframex.exchange._reader import ResponseReader
 from tframex.exchange._request import ChatRequest
@@ -73,6 +74,7 @@ __all__ = [
     "Lookup",
     "ModelEntry",
     "Observer",
+    "OutputLadder",
     "Pace",
     "ReadClock",
     "ResponseReader",
@@ -101,6 +103,8 @@ __all__ = [
     "is_overload",
     "is_plain",
     "is_transient",
+    "keywords_refused",
+    "may_refuse_form",
     "next_rung",
     "not_json",
     "read_clock",

@@ -49,6 +49,7 @@ class ChatRequest:
         options: Body fields by name, whether the official client knows them or not.
         transport: Options that are not body fields: `extra_headers`, `extra_query` and `timeout`.
         prompt: Token ids; the request then goes to `/v1/completions` instead of the chat endpoint.
+        validated: The answer is validated when it is complete: one that follows a JSON grammar may be continued without it.
     """
 
     model: str
@@ -56,9 +57,12 @@ class ChatRequest:
     options: Mapping[str, Any]
     transport: Mapping[str, Any] = field(default_factory=dict)
     prompt: str | Sequence[Any] | None = None
+    validated: bool = False
 
     @classmethod
-    def build(cls, model: str, messages: Messages, options: Mapping[str, Any]) -> ChatRequest:
+    def build(
+        cls, model: str, messages: Messages, options: Mapping[str, Any], *, validated: bool = False
+    ) -> ChatRequest:
         """Separate body fields (including those inside `extra_body`) from options of the transport.
 
         Raises:
@@ -77,7 +81,7 @@ class ChatRequest:
         check_transport(transport)
         try:
             # A chat loop appends the answer to its history while it grows: a continuation would contain it twice.
-            return cls(model=model, messages=copy_of(messages), options=copy_of(body), transport=transport)
+            return cls(model, copy_of(messages), copy_of(body), transport, validated=validated)
         except RecursionError as exc:
             raise not_json(exc) from exc
 
@@ -111,15 +115,16 @@ class ChatRequest:
 
     @property
     def spliceable(self) -> bool:
-        """Whether two halves of an answer to this request can be joined: no tools, no grammar, one choice.
+        """Whether two halves of an answer to this request can be joined: no tools, one choice, no grammar unless validated.
 
         With `include_stop_str_in_output` half a stop string may have arrived, whose other half would not be recognised.
         """
-        format_ = self.options.get("response_format")
+        format_ = None if self.validated else self.options.get("response_format")
+        hindering = _NOT_SPLICEABLE - GRAMMARS if self.validated else _NOT_SPLICEABLE
         return (
             self.options.get("n") in (None, 1)
             and not (self.options.get("stop") and self.options.get("include_stop_str_in_output"))
-            and not any(self.options.get(name) for name in _NOT_SPLICEABLE)
+            and not any(self.options.get(name) for name in hindering)
             and (format_ is None or (isinstance(format_, Mapping) and format_.get("type") == "text"))
         )
 
@@ -160,7 +165,7 @@ class ChatRequest:
     def asking_for_token_ids(self) -> ChatRequest:
         """This request, with the ids of its prompt's and answer's tokens in the answer."""
         options = {"return_token_ids": True, **self.options}
-        return ChatRequest(self.model, self.messages, options, self.transport, self.prompt)
+        return replace(self, options=options)
 
     def continuing(self, partial: str, received_tokens: int, *, closed_thought: bool) -> ChatRequest:
         """The request that makes the chat endpoint continue after `partial`."""
@@ -194,7 +199,8 @@ class ChatRequest:
         return {**self.transport, "extra_headers": kept} if headers else dict(self.transport)
 
     def _less(self, tokens: int) -> dict[str, Any]:
-        options = dict(self.options)
+        dropped = {"response_format", *GRAMMARS} if self.validated else ()
+        options = {name: value for name, value in self.options.items() if name not in dropped}
         for name in ("max_tokens", "max_completion_tokens"):
             if isinstance(options.get(name), int):
                 options[name] = max(1, options[name] - tokens)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tframex.exchange._output_ladder import OutputLadder
 from tframex.exchange._retry import RetryBudget
 from tframex.exchange._wire import Chunk
 from tframex.servers import UNKNOWN, ServerKind, ToolRung, server_of_chunk, server_of_headers, server_of_owner
@@ -28,6 +29,7 @@ class ServedModel:
         described: The models list was read for all that it reports: `window` None then means not reported.
         tools_refused: The ways to call tools that it has refused, or turned out not to enforce.
         budget: The retries that are left.
+        outputs: How it takes the schemas of typed answers.
     """
 
     server: ServerKind = UNKNOWN
@@ -39,6 +41,7 @@ class ServedModel:
     described: bool = False
     tools_refused: set[ToolRung] = field(default_factory=set)
     budget: RetryBudget = field(default_factory=RetryBudget)
+    outputs: OutputLadder = field(default_factory=OutputLadder)
 
     def learn_from_headers(self, headers: Mapping[str, str]) -> None:
         """Learn from the headers of any response."""
