@@ -24,6 +24,7 @@ __all__ = [
     "CallRetried",
     "CallStarted",
     "Event",
+    "OutputPiece",
     "ReasoningPiece",
     "RunFinished",
     "StepFinished",
@@ -65,6 +66,20 @@ class TextPiece(msgspec.Struct, frozen=True):
     step: str = "answer"
     index: int = 0
     tokens: int = 1
+
+
+class OutputPiece(msgspec.Struct, frozen=True):
+    """An answer with an `output_type` has grown; where the pieces of the answer are shown.
+
+    Attributes:
+        value: What has arrived of the value: a dict of what has arrived of an object, a list, a text. The items of a list
+            that are more than texts have their type, and the unfinished one is not in it. Nothing else is validated yet.
+            It is not changed afterwards.
+        step: Which step of the run it belongs to.
+    """
+
+    value: Any
+    step: str = "answer"
 
 
 class ReasoningPiece(msgspec.Struct, frozen=True):
@@ -142,6 +157,8 @@ class ToolResult(msgspec.Struct, frozen=True):
 class CallRetried(msgspec.Struct, frozen=True):
     """A request has failed before anything of the answer was kept, and is about to be sent again.
 
+    So has an answer that is not of its `output_type`; `error` is then an `OutputValidationError`.
+
     Attributes:
         step: Which step of the run it belongs to.
         error: Why.
@@ -204,6 +221,7 @@ class RunFinished(msgspec.Struct, frozen=True):
 Event = (
     CallStarted
     | TextPiece
+    | OutputPiece
     | ReasoningPiece
     | ToolCallPiece
     | ToolStarted

@@ -12,6 +12,7 @@ from tframex.errors import ModelError, ModelStatusError
 from tframex.events import CallResumed, CallRetried, TextPiece
 from tframex.exchange import Observer
 from tframex.model import VLLMModel
+from tframex.model._make_call import make_call
 from tframex.testing import FakeVLLM, Fault
 
 pytestmark = pytest.mark.usefixtures("no_wait")
@@ -48,7 +49,7 @@ async def emitted(server: FakeVLLM, notes: Notes, *, leave: bool = False, **opti
     model = VLLMModel("fake", server.url, "k")
     events: list[Any] = []
     try:
-        call = model._call(USER, options, restartable=True)
+        call = make_call(model, USER, options, restartable=True)
         call._exchange.observe(notes)
         stream = call.events(await model._connector.get(), "step 1")
         async for batch in stream:
@@ -92,7 +93,7 @@ def test_retries_and_resumes_are_events_in_their_place_among_the_pieces() -> Non
 def test_a_retry_can_be_reported_before_its_request_is_sent() -> None:
     async def body() -> None:
         model = VLLMModel("fake", server.url, "k")
-        stream = model._call(USER, {}, restartable=False).events(await model._connector.get())
+        stream = make_call(model, USER, {}, restartable=False).events(await model._connector.get())
         (event,) = await anext(stream)
         assert isinstance(event, CallRetried)
         assert isinstance(event.error, ModelStatusError)

@@ -30,8 +30,10 @@ class CallRecord:
         """Tokens that all of them took, or None if no endpoint reports them."""
         return total_usage(self._completions.values())
 
-    def add(self, completion: Completion) -> None:
-        """Note one more."""
+    def add(self, completion: Completion, instead_of: Iterable[Completion] = ()) -> None:
+        """Note one more, in place of those that it includes."""
+        for included in instead_of:
+            self._completions.pop(id(included), None)
         self._completions[id(completion)] = completion
 
 
@@ -59,11 +61,16 @@ def is_recording() -> bool:
     return _current.get() is not None
 
 
-def note_call(completion: Completion) -> None:
-    """Add a call that has ended to the record of the run it was made in, if there is one."""
+def note_call(completion: Completion, instead_of: Iterable[Completion] = ()) -> None:
+    """Add a call that has ended to the record of the run it was made in, if there is one.
+
+    Args:
+        completion: What it returned.
+        instead_of: What has been noted and is included in it.
+    """
     record = _current.get()
     if record is not None:
-        record.add(completion)
+        record.add(completion, instead_of)
 
 
 def total_usage(completions: Iterable[Completion]) -> Usage | None:

@@ -13,12 +13,11 @@ from tframex.completion import Choice, Completion, Delta, Timings
 from tframex.errors import ConfigurationError
 from tframex.events import CallStarted, Event, RunFinished, pieces_of
 from tframex.exchange import at_call
+from tframex.model._abilities import Abilities
 from tframex.model._acting_model import ActingModel
 from tframex.model._call_record import note_call
-from tframex.model._fit import answer_tokens, fitted
-from tframex.model._identity import shaping
-from tframex.model.counter import EndpointCounter
-from tframex.tasks import AdaptiveLimit, Closing
+from tframex.model._typed_call import TypedCall
+from tframex.tasks import Closing
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseModel"]
 
 
-class BaseModel(ActingModel, ABC):
+class BaseModel(Abilities, ActingModel, ABC):
     """A language model: messages in, text out.
 
     A subclass implements `call_stream`; everything else follows from it. Override `stream` as well if your model reports
@@ -43,12 +42,6 @@ class BaseModel(ActingModel, ABC):
         max_concurrency: The most calls that may be in flight concurrently, or None for no limit.
     """
 
-    context_window: int | None = None
-    default_max_tokens: int | None = None
-    max_concurrency: int | None = None
-    _counter: EndpointCounter | None = None
-    _limit: AdaptiveLimit | None = None
-
     def __init__(self, model_id: str) -> None:
         if not isinstance(model_id, str) or not model_id.strip():
             raise ConfigurationError(f"model_id must be a non-empty string, not {model_id!r}")
@@ -64,7 +57,15 @@ class BaseModel(ActingModel, ABC):
         """
 
     @at_call
-    async def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
+    async def events(
+        self,
+        messages: Messages,
+        *,
+        restart: bool = False,
+        output_type: Any = None,
+        max_output_retries: int = 2,
+        **options: Any,
+    ) -> AsyncGenerator[Event, None]:
         """What happens until the answer is complete: `CallStarted`, its pieces as they arrive, `RunFinished` at the end.
 
         Retries and continuations are events too, where the model reports them. `RunFinished.result` is the `Completion`.
@@ -73,12 +74,24 @@ class BaseModel(ActingModel, ABC):
             messages: The conversation, as the Chat Completions API takes it.
             restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
                 void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
+            output_type: The type that the answer is to have; the value is then `Completion.output`. An answer that is not
+                of the type is void and asked for again, which `CallRetried` reports. Without `restart`, there is an
+                `OutputPiece` whenever the value has grown.
+            max_output_retries: How often it is asked for again.
             **options: Whatever the model understands.
 
         Raises:
             ConfigurationError: The messages or an option are wrong; nothing was sent.
+            OutputValidationError: No answer was of the type, or one was cut off at a limit.
             ModelError: The answer could not be received, or not completely.
         """
+        if output_type is not None:
+            typed = TypedCall(self, messages, output_type, max_output_retries, options, shown=not restart)
+            async with Closing(typed.batches()) as batches:
+                async for events in batches:
+                    for event in events:
+                        yield event
+            return
         yield CallStarted(model_id=self.model_id)
         async with Closing(self.stream(messages, **options)) as pieces:
             async for piece in pieces:
@@ -90,8 +103,26 @@ class BaseModel(ActingModel, ABC):
         raise TypeError(f"{type(self).__name__}.stream() must end with a Completion")
 
     @at_call
-    async def stream(self, messages: Messages, **options: Any) -> AsyncIterator[Delta | Completion]:
-        """The answer piece by piece, then the `Completion` as the last item."""
+    async def stream(
+        self, messages: Messages, *, output_type: Any = None, **options: Any
+    ) -> AsyncIterator[Delta | Completion]:
+        """The answer piece by piece, then the `Completion` as the last item.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            output_type: The type that the answer is to have; the value is then `Completion.output`. The pieces cannot be
+                taken back: an answer that is not of the type is not asked for again.
+            **options: Whatever the model understands.
+
+        Raises:
+            OutputValidationError: The answer is not of the type, or was cut off at a limit.
+        """
+        if output_type is not None:
+            typed = TypedCall(self, messages, output_type, 0, options, shown=True, restart=False)
+            async with Closing(typed.pieces()) as typed_pieces:
+                async for found in typed_pieces:
+                    yield found
+            return
         started = time.perf_counter()
         first: float | None = None
         text: list[str] = []
@@ -109,116 +140,30 @@ class BaseModel(ActingModel, ABC):
         yield completion
 
     @at_call
-    async def call(self, messages: Messages, **options: Any) -> Completion:
-        """The complete answer."""
+    async def call(
+        self, messages: Messages, *, output_type: Any = None, max_output_retries: int = 2, **options: Any
+    ) -> Completion:
+        """The complete answer.
+
+        Args:
+            messages: The conversation, as the Chat Completions API takes it.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, an `Output`, ...;
+                the value is then `Completion.output`. The request is fitted into the context window.
+            max_output_retries: How often an answer that is not of the type is asked for again, with what is wrong with it.
+            **options: Whatever the model understands.
+
+        Raises:
+            OutputValidationError: No answer was of the type, or one was cut off at a limit.
+        """
+        if output_type is not None:
+            typed = TypedCall(self, messages, output_type, max_output_retries, options, shown=False)
+            return await typed.completion()
         async with Closing(self.stream(messages, **options)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Completion):
                     note_call(piece)
                     return piece
         raise TypeError(f"{type(self).__name__}.stream() must end with a Completion")
-
-    @property
-    def counter(self) -> EndpointCounter:
-        """Counts tokens for this model."""
-        if self._counter is None:
-            self._counter = EndpointCounter(self)
-        return self._counter
-
-    @property
-    def limit(self) -> AdaptiveLimit:
-        """Limits the calls in flight: of all systems that use this model, and (for a `VLLMModel`) every other call.
-
-        Systems make as many calls as the server turns out to take. Other calls only wait when `max_concurrency` are in
-        flight, of either kind. A call made in a task that holds a place uses that place.
-        """
-        if self._limit is None:
-            self._limit = AdaptiveLimit(self.max_concurrency)
-        return self._limit
-
-    # -- Counting, window and continuing. Systems use these: for a model that overrides them, no prompt exceeds the window,
-    # -- and a run with a checkpoint resumes inside an answer.
-
-    async def window(self) -> int | None:
-        """Tokens that prompt and answer may have together; None if that is unknown."""
-        return self.context_window
-
-    def note_window(self, window: int) -> None:
-        """Learn the window from the refusal of a prompt that was too long.
-
-        Args:
-            window: Tokens that prompt and answer may have together.
-        """
-
-    async def count_tokens(self, what: str | Messages) -> int | None:
-        """Tokens of a text or a conversation, counted by the model's server; None if it does not count.
-
-        Args:
-            what: A text, or a conversation with what the chat template adds to it.
-
-        Raises:
-            ModelError: The endpoint could not be asked now.
-        """
-        return None
-
-    async def fit(self, messages: Messages, options: dict[str, Any]) -> dict[str, Any]:
-        """The options with which a request fits the window: an answer that would exceed it gets what is left of it.
-
-        Args:
-            messages: The conversation.
-            options: The options of the call; they are not changed.
-
-        Raises:
-            ContextLengthError: The prompt alone does not fit; nothing was sent.
-            ModelConnectionError: The endpoint could not be asked for its window.
-        """
-        return await fitted(self, messages, options)
-
-    def answer_tokens(self, options: dict[str, Any]) -> int | None:
-        """How many tokens the answer to a request with these options may have; None: the endpoint decides.
-
-        Args:
-            options: The options of the call.
-        """
-        return answer_tokens(self, options)
-
-    def shaping(self, options: dict[str, Any]) -> dict[str, Any]:
-        """What shapes the answers to requests with these options, apart from their messages.
-
-        Checkpoints identify a call by it: the model, the options and, where an option is not given, the model's own
-        setting; not the time limits, the retries or the headers. Override it for a model with further settings.
-
-        Args:
-            options: The options of the call; they are not changed.
-        """
-        return shaping({"model": self.model_id, "max_tokens": self.default_max_tokens, **options})
-
-    async def continues(self, options: dict[str, Any]) -> bool:
-        """Whether `stream_after` can continue a partial answer to a request with these options.
-
-        Args:
-            options: The options of the call.
-        """
-        return False
-
-    def stream_after(
-        self, messages: Messages, partial: str, tokens: int, **options: Any
-    ) -> AsyncIterator[Delta | Completion]:
-        """Like `stream`, for an answer whose beginning, `partial`, an earlier run has received; it is the first piece.
-
-        Args:
-            messages: The conversation.
-            partial: The beginning of the answer.
-            tokens: How many tokens (events of the stream) it took.
-            **options: The options of the call.
-
-        Raises:
-            StreamInterruptedError: The model did not continue it.
-        """
-        raise NotImplementedError(f"{type(self).__name__} cannot continue a partial answer")
-
-    async def close_client(self) -> None:
-        """Release what the model holds, such as connections. It can be used again afterwards."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -227,6 +172,14 @@ class BaseModel(ActingModel, ABC):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.close_client()
+
+    async def _batches(
+        self, messages: Messages, options: dict[str, Any], *, restart: bool, shown: bool
+    ) -> AsyncGenerator[list[Event], None]:
+        """What happens in a call, as lists of events; `shown`: while the answer grows."""
+        async with Closing(self.events(messages, restart=restart, **options)) as events:
+            async for event in events:
+                yield [event]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_id!r})"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tframex.errors import OutputValidationError
 from tframex.model._answer_json import json_in
+from tframex.model._output_items import item_makers
 from tframex.model._output_schema import SentSchema, sent_schema
 from tframex.model._pydantic import adapter_of, json_schema_of, lines_of, wrapper_of
 
@@ -67,6 +68,7 @@ class Output(Generic[T]):
             sent = sent_schema(schema)
         self.name = _named(name or getattr(output_type, "__name__", "") or "answer")
         self._original = schema
+        self._makers: dict[str, Callable[[Any], Any]] | None = None
         self.schema, self.strict, self.notes = sent.schema, sent.strict, sent.notes
 
     @classmethod
@@ -135,6 +137,12 @@ class Output(Generic[T]):
             return self._adapter.validate_json(found)
         except ValidationError as exc:
             raise self._error(text, lines_of(exc, None), exc) from exc
+
+    def item_makers(self) -> dict[str, Callable[[Any], Any]]:
+        """What validates the items of the lists that the value, or one of its fields, is: each when it is complete."""
+        if self._makers is None:
+            self._makers = item_makers(self.output_type, _VALUE if self.wrapped else None)
+        return self._makers
 
     def dump(self, value: T) -> Any:
         """A value of the type as JSON holds it: dicts, lists, texts, numbers.

@@ -120,8 +120,17 @@ class BaseModel(Facade):
         return _bridge.iterate(lambda: self._async.stream_after(messages, partial, tokens, **options))
 
     @at_call
-    def events(self, messages: Messages, *, restart: bool = False, **options: Any) -> Generator[Event, None, None]:
-        return _bridge.iterate(lambda: self._async.events(messages, restart=restart, **options))
+    def events(
+        self,
+        messages: Messages,
+        *,
+        restart: bool = False,
+        output_type: Any = None,
+        max_output_retries: int = 2,
+        **options: Any,
+    ) -> Generator[Event, None, None]:
+        own = {"restart": restart, "output_type": output_type, "max_output_retries": max_output_retries}
+        return _bridge.iterate(lambda: self._async.events(messages, **own, **options))
 
     @at_call
     def act(
@@ -143,12 +152,17 @@ class BaseModel(Facade):
         return _bridge.iterate(lambda: self._async.call_stream(messages, **options))
 
     @at_call
-    def stream(self, messages: Messages, **options: Any) -> Generator[Delta | Completion, None, None]:
-        return _bridge.iterate(lambda: self._async.stream(messages, **options))
+    def stream(
+        self, messages: Messages, *, output_type: Any = None, **options: Any
+    ) -> Generator[Delta | Completion, None, None]:
+        return _bridge.iterate(lambda: self._async.stream(messages, output_type=output_type, **options))
 
     @at_call
-    def call(self, messages: Messages, **options: Any) -> Completion:
-        return _bridge.run(lambda: self._async.call(messages, **options))
+    def call(
+        self, messages: Messages, *, output_type: Any = None, max_output_retries: int = 2, **options: Any
+    ) -> Completion:
+        own = {"output_type": output_type, "max_output_retries": max_output_retries}
+        return _bridge.run(lambda: self._async.call(messages, **own, **options))
 
     def close_client(self) -> None:
         _bridge.run(self._async.close_client)
