@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.conftest import ROOT, Colour
@@ -332,3 +334,27 @@ def test_what_has_arrived_of_an_answer_is_kept_until_it_is_complete(tmp_path: Pa
             assert await journal.answer("0") == Completion((Choice("all"),))
 
     anyio.run(body)
+
+
+def test_what_a_thread_has_done_is_kept_although_another_tool_has_ended_the_run(colour: Colour, tmp_path: Path) -> None:
+    """It was called before the other raised, and cannot be stopped."""
+    path, begun, failed = tmp_path / "run.sqlite", threading.Event(), threading.Event()
+
+    def write() -> str:
+        begun.set()
+        assert failed.wait(30)
+        return "written"
+
+    async def fail() -> None:
+        while not begun.is_set():
+            await anyio.lowlevel.checkpoint()
+        failed.set()
+        raise KeyError("x")
+
+    async def step() -> None:
+        async with RunJournal(path, "clerk", "Write.") as journal:
+            await Toolset([write, fail]).run([call("write"), call("fail")], step="0", recorder=journal)
+
+    with pytest.raises(ToolError):
+        everywhere(colour, step)
+    assert [found.call.name for found in pending_calls(path)] == ["fail"]

@@ -7,9 +7,26 @@ from contextlib import closing
 from pathlib import Path
 
 from tframex.errors import CheckpointError
+from tframex.files._claim import Claim
 from tframex.files._row import Row
 
-__all__ = ["read_journal"]
+__all__ = ["is_in_use", "read_journal"]
+
+
+def is_in_use(path: str | Path) -> bool:
+    """Whether a run that is alive writes to a checkpoint.
+
+    Args:
+        path: The file.
+    """
+    lock = Path(path).with_name(f"{Path(path).name}.lock")
+    if not lock.exists():
+        return False
+    claim = Claim.take(lock)
+    if claim is None:
+        return True
+    claim.remove()
+    return False
 
 
 def read_journal(path: str | Path) -> list[Row]:

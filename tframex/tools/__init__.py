@@ -8,6 +8,7 @@ from tframex.tools._outcome import ToolOutcome
 from tframex.tools._pending import PendingCall, approve, deny, pending_calls, resolve
 from tframex.tools._recorder import CallRecorder, Recalled
 from tframex.tools._run_journal import AnswerRecorder, RunJournal
+from tframex.tools._run_record import RecordedAnswer, RecordedResult, RunRecord, read_run
 from tframex.tools._settings import OnUncertain
 from tframex.tools._tool import Tool
 from tframex.tools._toolset import Toolset
@@ -19,7 +20,10 @@ __all__ = [
     "OnUncertain",
     "PendingCall",
     "Recalled",
+    "RecordedAnswer",
+    "RecordedResult",
     "RunJournal",
+    "RunRecord",
     "Tool",
     "ToolContext",
     "ToolFailure",
@@ -29,6 +33,7 @@ __all__ = [
     "deny",
     "distinct_calls",
     "pending_calls",
+    "read_run",
     "resolve",
     "tool",
 ]

@@ -76,7 +76,7 @@ def deny(path: str | Path, call: ToolCall | str, reason: str = "") -> None:
         ConfigurationError: No call of this id waits for approval.
     """
     told = f"The user has denied this call; it was not run.{f' The reason: {reason}' if reason else ''}"
-    _decide(path, call, "approval", lambda row: _with(replace(row, done=True, text=told), failed=True))
+    _decide(path, call, "approval", lambda row: _with(replace(row, done=True, text=told), failed=True, denied=True))
 
 
 def resolve(path: str | Path, call: ToolCall | str, *, result: str | None = None, retry: bool = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -9,7 +10,10 @@ import msgspec
 from tframex.completion import Choice, Completion, Timings, ToolCall, Usage
 from tframex.files import Row
 
-__all__ = ["answer_row", "answer_step", "call_name", "call_of", "call_row", "completion_of"]
+__all__ = ["RUN", "answer_row", "answer_step", "call_name", "call_of", "call_row", "completion_of"]
+
+RUN = "run"
+"""The name of the row that says what the run is."""
 
 _ANSWER = "/answer"
 _CALL = "/call/"
@@ -22,10 +26,10 @@ def answer_step(name: str) -> str | None:
 
 def answer_row(step: str, text: str, tokens: int, completion: Completion | None) -> Row:
     """An answer: what has arrived of it, or the complete one."""
-    details: dict[str, Any] = {}
+    details: dict[str, Any] = {"at": time.time()}
     if completion is not None:
         # By name: a field that this version does not know of may hold anything.
-        details = {name: msgspec.to_builtins(getattr(completion, name)) for name in _FIELDS}
+        details |= {name: msgspec.to_builtins(getattr(completion, name)) for name in _FIELDS}
     return Row(f"{step}{_ANSWER}", "", 0, 0, completion is not None, text, tokens, details)
 
 
@@ -55,7 +59,7 @@ def call_name(step: str, call_id: str) -> str:
 
 def call_row(step: str, call: ToolCall, key: str, *, done: bool = False, text: str = "", **details: Any) -> Row:
     """A call: that waits (no key), has begun (a key), or is done."""
-    written = {"step": step, "call": msgspec.to_builtins(call), **details}
+    written = {"at": time.time(), "step": step, "call": msgspec.to_builtins(call), **details}
     return Row(call_name(step, call.id), key, 0, 0, done, text, 0, written)
 
 

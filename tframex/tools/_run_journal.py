@@ -17,15 +17,12 @@ from tframex.files import Journal, Row, content_key
 from tframex.model import PartialAnswer
 from tframex.tools._outcome import ToolOutcome
 from tframex.tools._recorder import CallRecorder, Recalled
-from tframex.tools._rows import answer_row, call_name, call_row, completion_of
+from tframex.tools._rows import RUN, answer_row, call_name, call_row, completion_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["RUN", "AnswerRecorder", "RunJournal"]
-
-RUN = "run"
-"""The name of the row that says what the run is."""
+__all__ = ["AnswerRecorder", "RunJournal"]
 
 # A row up to this size is written on the event loop: SQLite takes 20 us for it and does not wait for the disk, while a
 # thread takes 120 us.
@@ -141,7 +138,7 @@ class RunJournal(CallRecorder):
             calls: The calls.
         """
         for call in calls:
-            await self._put(call_row(step, call, "", at=time.time()))
+            await self._put(call_row(step, call, ""))
 
     async def begin(self, step: str, call: ToolCall, key: str | None) -> str:
         """Write down that a call is about to run, and return its idempotency key.
@@ -152,7 +149,7 @@ class RunJournal(CallRecorder):
             key: The key it has from an earlier run, or None.
         """
         key = self._keys[call_name(step, call.id)] = await super().begin(step, call, key)
-        await self._put(call_row(step, call, key, at=time.time()))
+        await self._put(call_row(step, call, key))
         return key
 
     async def finish(self, step: str, outcome: ToolOutcome) -> None:
@@ -174,7 +171,7 @@ class RunJournal(CallRecorder):
             error: The error.
         """
         key = self._keys[call_name(step, call.id)]
-        await self._put(call_row(step, call, key, error=f"it raised {type(error).__name__}: {error}", at=time.time()))
+        await self._put(call_row(step, call, key, error=f"it raised {type(error).__name__}: {error}"))
 
     async def _put(self, row: Row) -> None:
         if len(row.text) < _SMALL:
