@@ -10,7 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tframex.agents import BaseAgent as BaseAgent, BasicAgent as BasicAgent, ContextAgent as ContextAgent
+    from tframex.agents import (
+        BaseAgent as BaseAgent,
+        BasicAgent as BasicAgent,
+        ContextAgent as ContextAgent,
+        ToolAgent as ToolAgent,
+    )
     from tframex.chunking import Chunk as Chunk, Chunker as Chunker, chunk_text as chunk_text
     from tframex.client import (
         APIStreamInterruptedError as APIStreamInterruptedError,
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
         PartialFailureError as PartialFailureError,
         RateLimitError as RateLimitError,
         ResponseFormatError as ResponseFormatError,
+        RunLimitError as RunLimitError,
         StreamInterruptedError as StreamInterruptedError,
         TFrameXError as TFrameXError,
         ToolError as ToolError,
@@ -87,7 +93,7 @@ __version__ = "0.1.0"
 
 # The module of each public name. Type checkers read the imports above, which a test compares with this.
 _MODULES = {
-    "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent"),
+    "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent", "ToolAgent"),
     "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),
     "tframex.client": ("APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncOpenAI", "OpenAI"),
     "tframex.errors": (
@@ -108,6 +114,7 @@ _MODULES = {
         "PartialFailureError",
         "RateLimitError",
         "ResponseFormatError",
+        "RunLimitError",
         "StreamInterruptedError",
         "TFrameXError",
         "ToolError",

@@ -21,6 +21,7 @@
     ├── ToolError                               .tool .calls .path
     │   ├── UncertainCallError
     │   └── ApprovalNeeded
+    ├── RunLimitError                           .limit .history .usage
     └── PartialFailureError                     .results .errors
 
 A message says what happened, the likely cause and what to do, and names a heading of the page Troubleshooting. The original
@@ -50,12 +51,15 @@ __all__ = [
     "PartialFailureError",
     "RateLimitError",
     "ResponseFormatError",
+    "RunLimitError",
     "StreamInterruptedError",
     "TFrameXError",
     "ToolError",
     "UncertainCallError",
     "WrongLoopError",
 ]
+
+_Phase = Literal["connect", "first_token", "idle", "total"]
 
 
 class TFrameXError(Exception):
@@ -83,8 +87,7 @@ class ModelError(TFrameXError):
 
     def __init__(self, message: str, *, model_id: str = "", partial: str = "") -> None:
         super().__init__(message)
-        self.model_id = model_id
-        self.partial = partial
+        self.model_id, self.partial = model_id, partial
 
 
 class ModelConnectionError(ModelError):
@@ -98,14 +101,7 @@ class ModelTimeoutError(ModelConnectionError):
         phase: Which limit: `"connect"`, `"first_token"`, `"idle"` or `"total"`.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        model_id: str = "",
-        partial: str = "",
-        phase: Literal["connect", "first_token", "idle", "total"] = "idle",
-    ) -> None:
+    def __init__(self, message: str, *, model_id: str = "", partial: str = "", phase: _Phase = "idle") -> None:
         super().__init__(message, model_id=model_id, partial=partial)
         self.phase = phase
 
@@ -130,9 +126,7 @@ class ModelStatusError(ModelError):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, model_id=model_id, partial=partial)
-        self.status_code = status_code
-        self.body = body
-        self.retry_after = retry_after
+        self.status_code, self.body, self.retry_after = status_code, body, retry_after
 
 
 class AuthenticationError(ModelStatusError):
@@ -159,8 +153,7 @@ class ContextLengthError(ModelStatusError):
         self, message: str, *, prompt_tokens: int | None = None, context_window: int | None = None, **details: Any
     ) -> None:
         super().__init__(message, **details)
-        self.prompt_tokens = prompt_tokens
-        self.context_window = context_window
+        self.prompt_tokens, self.context_window = prompt_tokens, context_window
 
 
 class ResponseFormatError(ModelError):
@@ -177,8 +170,7 @@ class OutputValidationError(ModelError):
 
     def __init__(self, message: str, *, model_id: str = "", text: str = "", errors: Iterable[str] = ()) -> None:
         super().__init__(message, model_id=model_id, partial=text)
-        self.text = text
-        self.errors = tuple(errors)
+        self.text, self.errors = text, tuple(errors)
 
 
 class StreamInterruptedError(ModelError):
@@ -224,9 +216,7 @@ class ToolError(TFrameXError):
 
     def __init__(self, message: str, *, tool: str = "", calls: tuple[Any, ...] = (), path: str = "") -> None:
         super().__init__(message)
-        self.tool = tool
-        self.calls = calls
-        self.path = path
+        self.tool, self.calls, self.path = tool, calls, path
 
 
 class UncertainCallError(ToolError):
@@ -235,6 +225,20 @@ class UncertainCallError(ToolError):
 
 class ApprovalNeeded(ToolError):  # noqa: N818 - the run has not failed: it waits
     """Calls wait for a person's approval; nothing of their step has run."""
+
+
+class RunLimitError(TFrameXError):
+    """The run of an agent has reached one of its limits before it had an answer.
+
+    Attributes:
+        limit: The setting that says how much it may take, such as `"max_steps"`.
+        history: The conversation until then, without the system prompt; it can be sent again.
+        usage: The tokens that it has taken, or None if they are not reported.
+    """
+
+    def __init__(self, message: str, *, limit: str = "", history: Iterable[Any] = (), usage: Any = None) -> None:
+        super().__init__(message)
+        self.limit, self.history, self.usage = limit, list(history), usage
 
 
 class PartialFailureError(TFrameXError):
@@ -246,12 +250,7 @@ class PartialFailureError(TFrameXError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        results: dict[str, Any] | None = None,
-        errors: dict[str, Exception] | None = None,
+        self, message: str, *, results: dict[str, Any] | None = None, errors: dict[str, Exception] | None = None
     ) -> None:
         super().__init__(message)
-        self.results = results or {}
-        self.errors = errors or {}
+        self.results, self.errors = results or {}, errors or {}

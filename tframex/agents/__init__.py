@@ -1,7 +1,9 @@
 """Agents: each does one job with a model."""
 
+from tframex.agents._tool_results import Reader
 from tframex.agents.base import BaseAgent
 from tframex.agents.basic import BasicAgent
 from tframex.agents.context import ContextAgent
+from tframex.agents.tool_agent import ToolAgent
 
-__all__ = ["BaseAgent", "BasicAgent", "ContextAgent"]
+__all__ = ["BaseAgent", "BasicAgent", "ContextAgent", "Reader", "ToolAgent"]

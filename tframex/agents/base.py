@@ -90,7 +90,7 @@ class BaseAgent(ABC):
             ModelError: The model could not answer, or not completely.
         """
         hide_values(options)
-        async with Closing(self.events(prompt, **options)) as events:
+        async with Closing(self._answer_events(prompt, **options)) as events:
             async for event in events:
                 # With n above 1 there are several answers; text can hold only one.
                 if isinstance(event, TextPiece) and event.index == 0:
@@ -131,7 +131,7 @@ class BaseAgent(ABC):
         hide_values(options)
         completion: Completion | None = None
         with PartialFile(path) as file:
-            async with Closing(self.events(prompt, **options)) as events:
+            async with Closing(self._answer_events(prompt, **options)) as events:
                 async for event in events:
                     if isinstance(event, TextPiece) and event.index == 0:
                         file.write(event.text)
@@ -141,6 +141,10 @@ class BaseAgent(ABC):
             # Waiting for the disk must not hold up the other streams of this loop.
             await anyio.to_thread.run_sync(file.finish)
         return completion
+
+    def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
+        """The events whose text is that of the answer."""
+        return self.events(prompt, **options)
 
     async def _result(self, events: AsyncGenerator[Event, None]) -> Completion:
         """The result of a run with these events."""

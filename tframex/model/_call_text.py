@@ -51,7 +51,7 @@ class CallText:
         self.cut = ""
         self._names = names
         self._held = ""
-        self._began = self._thinking = False
+        self._began = self._thinking = self._said = False
         # Nothing but white space since the last call: it is dropped, unless text follows.
         self._between = False
         self._body: list[str] | None = None
@@ -77,7 +77,8 @@ class CallText:
         out: list[str | ToolCall] = []
         held, self._held = self._held, ""
         if self._body is None:
-            if truncated and len(held) > 1 and CALL_BEGIN.startswith(held):
+            # A single "<" may be the end of a text, but not all of it.
+            if truncated and held and CALL_BEGIN.startswith(held) and (len(held) > 1 or not self._said):
                 self.cut = held
             elif held and not (self._between and not held.strip()):
                 out.append(held)
@@ -116,7 +117,7 @@ class CallText:
         if self._between and not before.strip():
             self._held = "" if tag else before + self._held
         elif before:
-            self._between = False
+            self._between, self._said = False, True
             out.append(before)
         if tag:
             self._body = []

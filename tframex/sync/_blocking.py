@@ -8,7 +8,7 @@ from tframex import agents as _agents
 from tframex import model as _model
 from tframex import systems as _systems
 from tframex.errors import ConfigurationError
-from tframex.sync.agents import BaseAgent, BasicAgent
+from tframex.sync.agents import BaseAgent, BasicAgent, ToolAgent
 from tframex.sync.model import BaseModel, VLLMModel
 from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
 
@@ -19,6 +19,7 @@ _FORMS: tuple[tuple[type, Any], ...] = (
     (_model.VLLMModel, VLLMModel),
     (_model.BaseModel, BaseModel),
     (_agents.BasicAgent, BasicAgent),
+    (_agents.ToolAgent, ToolAgent),
     (_agents.BaseAgent, BaseAgent),
     (_systems.ChainOfAgents, ChainOfAgents),
     (_systems.MapReduceSystem, MapReduceSystem),
@@ -34,6 +35,8 @@ def blocking(target: _model.VLLMModel) -> VLLMModel: ...
 def blocking(target: _model.BaseModel) -> BaseModel: ...
 @overload
 def blocking(target: _agents.BasicAgent) -> BasicAgent: ...
+@overload
+def blocking(target: _agents.ToolAgent) -> ToolAgent: ...
 @overload
 def blocking(target: _agents.BaseAgent) -> BaseAgent: ...
 @overload

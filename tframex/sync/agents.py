@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any
 
 from tframex import agents as _agents
 from tframex import model as _model
 from tframex._types import Message
+from tframex.agents import Reader
 from tframex.events import Event
 from tframex.exchange import hide_values
 from tframex.model import Completion
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.model import BaseModel
+from tframex.tools import Tool, Toolset
 
-__all__ = ["BaseAgent", "BasicAgent", "ContextAgent"]
+__all__ = ["BaseAgent", "BasicAgent", "ContextAgent", "ToolAgent"]
 
 
 @mirrors(_agents.BaseAgent)
@@ -76,3 +78,55 @@ class ContextAgent(BasicAgent):
         self._async = _agents.ContextAgent(
             agent_id, unwrap(model, _model.BaseModel, "model"), context, system_prompt=system_prompt
         )
+
+
+@mirrors(_agents.ToolAgent)
+class ToolAgent(BaseAgent):
+    _async: _agents.ToolAgent
+
+    def __init__(
+        self,
+        agent_id: str,
+        model: BaseModel,
+        tools: Toolset | Iterable[Tool[..., Any] | Callable[..., Any]],
+        *,
+        system_prompt: str | None = None,
+        output_type: Any = None,
+        max_steps: int = 20,
+        max_tool_calls: int | None = None,
+        max_run_tokens: int | None = None,
+        max_seconds: float | None = None,
+        max_output_retries: int = 2,
+        reader: Reader | None = None,
+    ) -> None:
+        self._async = _agents.ToolAgent(
+            agent_id,
+            unwrap(model, _model.BaseModel, "model"),
+            tools,
+            system_prompt=system_prompt,
+            output_type=output_type,
+            max_steps=max_steps,
+            max_tool_calls=max_tool_calls,
+            max_run_tokens=max_run_tokens,
+            max_seconds=max_seconds,
+            max_output_retries=max_output_retries,
+            reader=reader._async if isinstance(reader, Facade) else reader,
+        )
+
+    def events(
+        self,
+        prompt: str,
+        *,
+        restart: bool = False,
+        history: list[Message] | None = None,
+        deps: Any = None,
+        output_type: Any = None,
+        tool_choice: str = "auto",
+        **options: Any,
+    ) -> Generator[Event, None, None]:
+        asked: Any = {"restart": restart, "history": history, "deps": deps, "output_type": output_type}
+        return _bridge.iterate(lambda: self._async.events(prompt, tool_choice=tool_choice, **asked, **options))
+
+    def run(self, prompt: str, **options: Any) -> Any:
+        hide_values(options)
+        return _bridge.run(lambda: self._async.run(prompt, **options))

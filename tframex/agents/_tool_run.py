@@ -1,0 +1,251 @@
+"""One run of an agent with tools."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace as replaced
+
+from tframex.agents._tool_history import ToolHistory, is_object
+from tframex.agents._tool_limits import Limits, Spent
+from tframex.agents._tool_results import Reader, ResultLimit, shortened
+from tframex.completion import Completion, Timings, ToolCall
+from tframex.errors import ApprovalNeeded, ContextLengthError, OutputValidationError, UncertainCallError
+from tframex.events import Event, RunFinished, StepFinished, ToolResult, in_step
+from tframex.model import BaseModel, Output, total_usage
+from tframex.tasks import Closing, emitted
+from tframex.tools import CallRecorder, Toolset
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["ToolRun"]
+
+# What is left of the window for an answer, at least: a part of it, or so many tokens.
+_ROOM, _PART = 512, 8
+_CHARACTERS = 4.0
+_CANCELLED = "The call was stopped before it had ended; it may have taken effect or not."
+_NOT_RUN = "The call was not run."
+
+
+@dataclass
+class ToolRun:
+    """Asks the model, calls the tools that it asks for, and asks again, until it answers.
+
+    Args:
+        agent_id: For error messages.
+        model: The model.
+        tools: The tools.
+        definitions: Their definitions.
+        history: The conversation; the prompt is its last message.
+        prompt: The question, for whoever reads a long result.
+        limits: What the run may take.
+        output: The type of the answer; None: text.
+        max_output_retries: How often an answer that is not of this type is asked for again.
+        choice: What the first answer has to be; see `BaseModel.act`.
+        deps: What the tools get.
+        reader: Reads results that are too long, or None.
+        restart: Whether an answer that breaks off may start over.
+        options: Options of the model.
+        recorder: Where answers and calls are written down.
+    """
+
+    agent_id: str
+    model: BaseModel
+    tools: Toolset
+    definitions: Sequence[dict[str, Any]]
+    history: ToolHistory
+    prompt: str
+    limits: Limits
+    output: Output[Any] | None
+    max_output_retries: int
+    choice: str
+    deps: Any
+    reader: Reader | None
+    restart: bool
+    options: dict[str, Any]
+    recorder: CallRecorder = field(default_factory=CallRecorder)
+
+    def __post_init__(self) -> None:
+        self._spent = Spent(self.limits, self.agent_id, self.history.messages)
+        self._run_id = uuid.uuid4().hex
+        self._output_retries = 0
+        self._results = ResultLimit(self.model)
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is there."""
+        while True:
+            step = self._spent.next_step()
+            async with self._spent.within(self._answer(step)) as events:
+                async for event in events:
+                    yield event
+            completion = self._spent.completions[-1]
+            calls = self._complete_calls(completion)
+            if not calls:
+                finished = self._finished(completion)
+                if finished is None:
+                    continue
+                self.history.answered(completion)
+                yield RunFinished(finished)
+                return
+            self._spent.note_calls(len(calls))
+            async with self._spent.within(self._calls(step, completion.text, calls)) as events:
+                async for event in events:
+                    yield event
+
+    # -- the model -------------------------------------------------------------------------------------------------------
+
+    async def _answer(self, step: str) -> AsyncGenerator[Event, None]:
+        """One answer of the model, with old results shortened until the request fits."""
+        choice = self.choice if step == "1" else "auto"
+        while True:
+            room = await self._room()
+            acting = self.model.act(
+                self.history.sent,
+                tools=self.definitions,
+                choice=choice,
+                output=self.output,
+                restart=self.restart,
+                room=room,
+                **self.options,
+            )
+            try:
+                async with Closing(acting) as events:
+                    async for event in events:
+                        if isinstance(event, RunFinished):
+                            self._spent.completions.append(event.result)
+                            yield StepFinished(step, "answer", event.result)
+                        else:
+                            yield in_step(event, step, "answer")
+                return
+            except ContextLengthError as error:
+                if not self._condense(error, room):
+                    raise
+
+    async def _room(self) -> int:
+        """Tokens that have to be left for an answer."""
+        window = await self.model.window()
+        return _ROOM if window is None else min(_ROOM, window // _PART)
+
+    def _condense(self, error: ContextLengthError, room: int) -> bool:
+        if error.status_code and error.context_window:
+            # The endpoint has refused: its window was unknown, or its tokens could not be counted.
+            self.model.note_window(error.context_window)
+        tokens, window = error.prompt_tokens, error.context_window
+        excess = tokens + room - window if tokens and window else room
+        return self.history.condense(max(excess, room // 4), _CHARACTERS)
+
+    def _complete_calls(self, completion: Completion) -> list[ToolCall]:
+        """The calls of an answer.
+
+        Raises:
+            RunLimitError: The answer was cut off in the middle of a call, or before there was anything.
+        """
+        calls = list(completion.tool_calls)
+        if completion.truncated:
+            if calls and not is_object(calls[-1].arguments):
+                raise self._cut(f"in the middle of a call of {calls[-1].name or 'a tool'}")
+            if not calls and not completion.text.strip():
+                raise self._cut("before the model had written an answer or a call")
+        taken = self.history.ids
+        return [replace(call, id=f"{call.id}_{uuid.uuid4().hex[:8]}") if call.id in taken else call for call in calls]
+
+    def _cut(self, where: str) -> Exception:
+        limit = self.model.answer_tokens(self.options)
+        said = "its token limit" if limit is None else f"max_tokens={limit}"
+        return self._spent.reached("max_tokens", f"an answer was cut off at {said} {where}, and nothing of it was run")
+
+    # -- the answer ------------------------------------------------------------------------------------------------------
+
+    def _finished(self, completion: Completion) -> Completion | None:
+        """The completion of the run; None if the model has been told to correct its answer."""
+        value: Any = None
+        if self.output is not None:
+            try:
+                if completion.truncated:
+                    raise OutputValidationError(
+                        "the answer was cut off before it was complete; raise max_tokens",
+                        model_id=self.model.model_id,
+                        text=completion.text,
+                    )
+                value = self.output.parse(completion.text)
+            except OutputValidationError as error:
+                self._output_retries += 1
+                if completion.truncated or self._output_retries > self.max_output_retries:
+                    raise
+                said = "\n".join(error.errors) or error.args[0]
+                self.history.answered(completion)
+                self.history.add(
+                    {"role": "user", "content": f"{error.args[0]}\n{said}\n\n{self.output.instructions()}"}
+                )
+                return None
+        made, seconds = self._spent.completions, time.perf_counter() - self._spent.started
+        first = completion.timings.first_token
+        before = seconds - completion.timings.total
+        finished = replace(
+            completion,
+            usage=total_usage(made),
+            timings=Timings(None if first is None else before + first, seconds),
+            retries=sum(one.retries for one in made),
+            resumes=sum(one.resumes for one in made),
+        )
+        return finished if self.output is None else replace(finished, output=value)
+
+    # -- the tools -------------------------------------------------------------------------------------------------------
+
+    async def _calls(self, step: str, text: str, calls: list[ToolCall]) -> AsyncGenerator[Event, None]:
+        """Run the calls of one answer, and add them to the history with their results, also of those that were stopped."""
+        results: dict[str, str] = {}
+        long: list[ToolResult] = []
+        limits = {call.id: await self._limit_of(call) for call in calls}
+
+        async def work(emit: Callable[[Event], None]) -> None:
+            def passed(event: Event) -> None:
+                if isinstance(event, ToolResult):
+                    limit = limits.get(event.call.id)
+                    if self._results.exceeds(event.content, limit):
+                        assert limit is not None
+                        cut = shortened(event.content, limit, self.model.counter)
+                        results[event.call.id] = cut
+                        if self.reader is not None:
+                            long.append(event)
+                            return
+                        event = replaced(event, content=cut)
+                    results.setdefault(event.call.id, event.content)
+                emit(event)
+
+            await self.tools.run(
+                calls, deps=self.deps, run_id=self._run_id, step=step, recorder=self.recorder, emit=passed
+            )
+
+        kept, started = True, False
+        try:
+            async with Closing(emitted(work)) as events:
+                async for event in events:
+                    started = True
+                    yield event
+            for result in long:
+                results[result.call.id] = await self._read(result.content)
+                yield replaced(result, content=results[result.call.id])
+        except (ApprovalNeeded, UncertainCallError):
+            # Nothing has run: a run that continues comes back to these calls.
+            kept = False
+            raise
+        finally:
+            if kept:
+                missing = _CANCELLED if started else _NOT_RUN
+                self.history.called(text, calls, [results.get(call.id, missing) for call in calls])
+
+    async def _limit_of(self, call: ToolCall) -> int | None:
+        tool = self.tools.get(call.name)
+        return await self._results.of(None if tool is None else tool.max_result_tokens)
+
+    async def _read(self, text: str) -> str:
+        """What a reader finds in a long result."""
+        assert self.reader is not None
+        found = await self.reader.run(self.prompt, text)
+        return f"[The result was too long. What it says about the question:]\n{found}"

@@ -1,0 +1,188 @@
+"""An agent that calls tools."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import Any
+
+from tframex._types import Message
+from tframex.agents._tool_history import ToolHistory
+from tframex.agents._tool_limits import Limits
+from tframex.agents._tool_results import Reader
+from tframex.agents._tool_run import ToolRun
+from tframex.agents.base import BaseAgent, check_prompt
+from tframex.completion import Completion
+from tframex.errors import ConfigurationError
+from tframex.events import Event, RunFinished, TextPiece
+from tframex.exchange import hide_values
+from tframex.model import BaseModel, Output
+from tframex.tasks import Closing
+from tframex.tools import Tool, Toolset
+
+__all__ = ["ToolAgent"]
+
+
+class ToolAgent(BaseAgent):
+    """Lets the model call tools until it can answer.
+
+    It works on every server: where an endpoint takes no tools (a vLLM without tool flags, llama.cpp, an unknown one), they
+    are described in the prompt and the calls are read from the text (see `BaseModel.act`). A tool is a typed function, or
+    what `tframex.tool` makes of one. The calls of one answer run concurrently; a tool that is unknown, or called with wrong
+    arguments, is not an error but a result that tells the model so.
+
+    No request exceeds the window: a result that is too long for it is cut, with a note that says so, or read by `reader`,
+    and older results are shortened before the window is full.
+
+    Args:
+        agent_id: A name for logs and errors.
+        model: The model to work with.
+        tools: Typed functions and tools; or a `Toolset`.
+        system_prompt: Instructions that are sent before every conversation, as a system message.
+        output_type: The type of the answer, if not text: `run` then returns a value of it.
+        max_steps: How many answers of the model a run may take, the last one included.
+        max_tool_calls: How many calls of tools it may take; None is no limit.
+        max_run_tokens: How many tokens all requests and answers of a run may take together, as the endpoint reports them:
+            no further request is sent when they are used up. None is no limit.
+        max_seconds: How many seconds a run may take; None is no limit.
+        max_output_retries: How often the model is told to correct an answer that is not of `output_type`.
+        reader: Reads a result that is too long with the question in mind: a `MapReduceSystem`, a `ChainOfAgents`, or
+            anything else with such a `run`. Without one, such a result is cut.
+
+    Raises:
+        ConfigurationError: An argument is wrong.
+    """
+
+    def __init__(
+        self,
+        agent_id: str,
+        model: BaseModel,
+        tools: Toolset | Iterable[Tool[..., Any] | Callable[..., Any]],
+        *,
+        system_prompt: str | None = None,
+        output_type: Any = None,
+        max_steps: int = 20,
+        max_tool_calls: int | None = None,
+        max_run_tokens: int | None = None,
+        max_seconds: float | None = None,
+        max_output_retries: int = 2,
+        reader: Reader | None = None,
+    ) -> None:
+        super().__init__(agent_id, model)
+        self.tools = tools if isinstance(tools, Toolset) else Toolset(tools)
+        if not len(self.tools):
+            raise ConfigurationError(f"{agent_id!r} has no tools; an agent without tools is a BasicAgent")
+        if reader is not None and not callable(getattr(reader, "run", None)):
+            raise ConfigurationError(f"reader must have a method run(question, text), not {type(reader).__name__}")
+        self.system_prompt = system_prompt
+        self.output_type = output_type
+        self.limits = Limits(max_steps, max_tool_calls, max_run_tokens, max_seconds)
+        self.max_output_retries = max_output_retries
+        self.reader = reader
+
+    async def events(
+        self,
+        prompt: str,
+        *,
+        restart: bool = False,
+        history: list[Message] | None = None,
+        deps: Any = None,
+        output_type: Any = None,
+        tool_choice: str = "auto",
+        **options: Any,
+    ) -> AsyncGenerator[Event, None]:
+        """What happens until the answer is complete; `run`, `stream`, `complete` and `stream_to_file` are derived from it.
+
+        For each answer of the model `CallStarted`, its pieces and `StepFinished`, whose `completion` has the calls; for
+        each call `ToolStarted` and `ToolResult`; at the end `RunFinished`, whose result is the `Completion`. Its text is
+        the last answer's; what the model writes before it calls a tool is in the pieces of that step alone.
+
+        Args:
+            prompt: What to do.
+            restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
+                void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
+            history: The conversation before the prompt, as the Chat Completions API has it. What happens is added to it,
+                and it can be sent again at any time, also after an error or when the run was cancelled.
+            deps: What the tools get as `ToolContext.deps`.
+            output_type: The type of the answer, instead of the agent's.
+            tool_choice: What the first answer is: `"auto"`, `"required"` (calls), or the name of the tool to call.
+            **options: Options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            RunLimitError: The run has reached one of its limits; `history` is on the error.
+            ToolError: A tool has raised an error that is none for the model.
+            OutputValidationError: The answer is not of the type, also after `max_output_retries` corrections.
+            ContextLengthError: The conversation does not fit into the window, even with all results shortened.
+            ModelError: The model could not answer, or not completely.
+        """
+        hide_values(options)
+        kind = output_type or self.output_type
+        conversation = ToolHistory(self.system_prompt, [] if history is None else history)
+        conversation.add({"role": "user", "content": check_prompt(prompt)})
+        run = ToolRun(
+            agent_id=self.agent_id,
+            model=self.model,
+            tools=self.tools,
+            definitions=self.tools.definitions(),
+            history=conversation,
+            prompt=prompt,
+            limits=self.limits,
+            output=None if kind in (None, str) else Output.of(kind),
+            max_output_retries=self.max_output_retries,
+            choice=tool_choice,
+            deps=deps,
+            reader=self.reader,
+            restart=restart,
+            options=options,
+        )
+        async with Closing(run.events()) as events:
+            async for event in events:
+                yield event
+
+    async def run(self, prompt: str, **options: Any) -> Any:
+        """The answer to `prompt`: text, or a value of `output_type`.
+
+        Args:
+            prompt: What to do.
+            **options: The keywords of `events`, and options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            RunLimitError: The run has reached one of its limits; `history` is on the error.
+            ToolError: A tool has raised an error that is none for the model.
+            OutputValidationError: The answer is not of the type, also after `max_output_retries` corrections.
+            ModelError: The model could not answer.
+        """
+        hide_values(options)
+        completion = await self.complete(prompt, **options)
+        kind = options.get("output_type") or self.output_type
+        return completion.text if kind in (None, str) else completion.output
+
+    async def complete(self, prompt: str, **options: Any) -> Completion:
+        """The answer to `prompt` as a `Completion`; its usage, retries and resumes are those of all steps together.
+
+        Args:
+            prompt: What to do.
+            **options: The keywords of `events`, and options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            RunLimitError: The run has reached one of its limits; `history` is on the error.
+            ToolError: A tool has raised an error that is none for the model.
+            OutputValidationError: The answer is not of the type, also after `max_output_retries` corrections.
+            ModelError: The model could not answer.
+        """
+        hide_values(options)
+        return await self._result(self.events(prompt, restart=True, **options))
+
+    async def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
+        """The events, with the text of the final answer alone, in one piece.
+
+        Only the end of an answer shows that no call follows: until then its text may be what the model writes before one.
+        """
+        async with Closing(self.events(prompt, restart=True, **options)) as events:
+            async for event in events:
+                if isinstance(event, RunFinished) and event.result.text:
+                    yield TextPiece(event.result.text)
+                if not isinstance(event, TextPiece):
+                    yield event
