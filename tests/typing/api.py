@@ -5,12 +5,37 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
+import pydantic
 from typing_extensions import assert_type
 
 from tframex import sync
 from tframex.agents import BaseAgent, BasicAgent, ContextAgent
-from tframex.model import BaseModel, Completion, Delta, Usage, VLLMModel
+from tframex.model import BaseModel, Completion, Delta, Output, Usage, VLLMModel
 from tframex.systems import ChainOfAgents, LongTextResult, MapReduceSystem, MultiCallSystem, Source
+
+
+class Forecast(pydantic.BaseModel):
+    city: str
+
+
+async def typed(model: VLLMModel, agent: BasicAgent) -> None:
+    assert_type(await agent.run("hi", output_type=Forecast), Forecast)
+    assert_type(await agent.run("hi", output_type=list[Forecast]), list[Forecast])
+    assert_type(await agent.run("hi", output_type=Output(Forecast, name="f")), Forecast)
+    assert_type(await agent.run("hi", output_type=int, temperature=0.0), int)
+    assert_type(await agent.run("hi", output_type=None), str)
+    assert_type(await agent.run("hi"), str)
+    assert_type(agent.stream("hi"), AsyncGenerator[str, None])
+    assert_type(await agent.complete("hi", output_type=Forecast), Completion)
+    assert_type(await model.call([{"role": "user", "content": "hi"}], output_type=Forecast), Completion)
+    assert_type(Output(Forecast).parse("{}"), Forecast)
+    assert_type(Output.of(Forecast), Output[Forecast])
+
+
+def typed_synchronous(agent: sync.BasicAgent) -> None:
+    assert_type(agent.run("hi", output_type=Forecast), Forecast)
+    assert_type(agent.run("hi"), str)
+    assert_type(agent.stream("hi"), Generator[str, None, None])
 
 
 async def asynchronous(model: VLLMModel, agent: BasicAgent) -> None:

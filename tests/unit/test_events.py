@@ -231,7 +231,7 @@ def test_an_agent_of_one_call_returns_its_completion(colour: Colour) -> None:
 class Shouting(BasicAgent):
     """A user's own `run` around the basic one."""
 
-    async def run(self, prompt: str, **options: Any) -> str:
+    async def run(self, prompt: str, **options: Any) -> Any:
         return (await super().run(prompt, **options)).upper()
 
 

@@ -211,7 +211,8 @@ class Debate(BaseSystem):
     async def run(self, question: str, **options: Any) -> str:
         pro = await BasicAgent("pro", self.model).run(f"Argue for: {question}", **options)
         con = await BasicAgent("con", self.model).run(f"Argue against: {question}", **options)
-        return await BasicAgent("judge", self.model).run(f"{pro}\n{con}\nDecide.", **options)
+        decided: str = await BasicAgent("judge", self.model).run(f"{pro}\n{con}\nDecide.", **options)
+        return decided
 
 
 def test_a_user_s_own_system_works(colour: Colour) -> None:

@@ -6,27 +6,31 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast, overload
 
 import anyio.to_thread
 
 from tframex._types import Messages
-from tframex.completion import Choice, Completion, Timings
+from tframex.agents._result import summed
+from tframex.completion import Completion
 from tframex.errors import ConfigurationError
-from tframex.events import Event, RunFinished, StepFinished, TextPiece
+from tframex.events import Event, OutputPiece, RunFinished, StepFinished, TextPiece
 from tframex.exchange import at_call, hide_values
 from tframex.files import PartialFile
-from tframex.model import BaseModel, CallRecord, record_calls
+from tframex.model import BaseModel, Output, record_calls, typed_call
 from tframex.tasks import Closing
 
 __all__ = ["BaseAgent"]
+
+T = TypeVar("T")
 
 
 class BaseAgent(ABC):
     """Does one job with a model.
 
     A subclass implements `run`; `events`, `stream`, `complete` and `stream_to_file` then return the result of `run`, in one
-    piece. To stream the answer as it arrives, subclass `BasicAgent` and override `build_messages`.
+    piece. Where an `output_type` is given, it is one of the options of `run`; `_stream_and_aggregate` takes it. To stream
+    the answer as it arrives, subclass `BasicAgent` and override `build_messages`.
 
     Args:
         agent_id: A name for logs and errors.
@@ -71,18 +75,35 @@ class BaseAgent(ABC):
         hide_values(options)
         started = time.perf_counter()
         with record_calls() as calls:
-            text = await self.run(prompt, **options)
+            found = await self.run(prompt, **options)
         for number, completion in enumerate(calls.completions, 1):
             yield StepFinished(f"call {number}", "call", completion)
-        if text:
-            yield TextPiece(text)
-        yield RunFinished(_summed(text, calls, self.model.model_id, time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        result = summed(found, calls, self.model.model_id, seconds, options.get("output_type"))
+        if result.text:
+            yield TextPiece(result.text)
+        yield RunFinished(result)
 
-    async def stream(self, prompt: str, **options: Any) -> AsyncGenerator[str, None]:
+    @overload
+    def stream(
+        self, prompt: str, *, output_type: type[T] | Output[T], **options: Any
+    ) -> AsyncGenerator[T | Any, None]: ...
+    @overload
+    def stream(self, prompt: str, *, output_type: None = None, **options: Any) -> AsyncGenerator[str, None]: ...
+    @overload
+    def stream(self, prompt: str, *, output_type: Any, **options: Any) -> AsyncGenerator[Any, None]: ...
+    async def stream(self, prompt: str, *, output_type: Any = None, **options: Any) -> AsyncGenerator[Any, None]:
         """The answer to `prompt`, piece by piece.
+
+        With `output_type`, what has arrived of the value whenever that has grown, and at last the value. Until then it is
+        not validated: a dict of what has arrived of an object, a list, a text. Only the items of a list that are more than
+        texts are, each when it is complete; the unfinished one is left out. After an answer of another type it starts over.
 
         Args:
             prompt: What to do.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, a
+                `tframex.model.Output`, ...; None: text. What is not of
+                the type is asked for again, `max_output_retries` times (2).
             **options: Options for the model.
 
         Raises:
@@ -90,19 +111,30 @@ class BaseAgent(ABC):
             ModelError: The model could not answer, or not completely.
         """
         hide_values(options)
+        if output_type is not None:
+            async with Closing(self._answer_events(prompt, output_type=output_type, **options)) as events:
+                async for event in events:
+                    if isinstance(event, OutputPiece):
+                        yield event.value
+                    elif isinstance(event, RunFinished):
+                        yield event.result.output
+            return
         async with Closing(self._answer_events(prompt, **options)) as events:
             async for event in events:
                 # With n above 1 there are several answers; text can hold only one.
                 if isinstance(event, TextPiece) and event.index == 0:
                     yield event.text
 
-    async def complete(self, prompt: str, **options: Any) -> Completion:
+    async def complete(self, prompt: str, *, output_type: Any = None, **options: Any) -> Completion:
         """The answer to `prompt` as a `Completion`, with usage and timings.
 
         Where an agent makes several calls, `usage`, `retries` and `resumes` are added up over all of them.
 
         Args:
             prompt: What to do.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, a
+                `tframex.model.Output`, ...; the value is `Completion.output`. What is not of
+                the type is asked for again, `max_output_retries` times (2).
             **options: Options for the model.
 
         Raises:
@@ -110,10 +142,12 @@ class BaseAgent(ABC):
             ModelError: The model could not answer.
         """
         hide_values(options)
-        return await self._result(self.events(prompt, **options))
+        return await self._result(self.events(prompt, **typed(output_type), **options))
 
-    async def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
-        """Write the answer to a file as it arrives.
+    async def stream_to_file(
+        self, prompt: str, path: str | Path, *, output_type: Any = None, **options: Any
+    ) -> Completion:
+        """Write the answer to a file as it arrives; with `output_type` its JSON, when it has been validated.
 
         The text is written to `PATH.partial`, which is renamed to `path` when it is complete; an older file at `path` is
         kept until then. After a failure the partial file is kept.
@@ -121,6 +155,9 @@ class BaseAgent(ABC):
         Args:
             prompt: What to do.
             path: The file; missing folders are made.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, a
+                `tframex.model.Output`, ...; None: text. What is not of
+                the type is asked for again, `max_output_retries` times (2).
             **options: Options for the model.
 
         Raises:
@@ -131,13 +168,16 @@ class BaseAgent(ABC):
         hide_values(options)
         completion: Completion | None = None
         with PartialFile(path) as file:
-            async with Closing(self._answer_events(prompt, **options)) as events:
+            async with Closing(self._answer_events(prompt, **typed(output_type), **options)) as events:
                 async for event in events:
-                    if isinstance(event, TextPiece) and event.index == 0:
+                    if isinstance(event, TextPiece) and event.index == 0 and output_type is None:
                         file.write(event.text)
                     elif isinstance(event, RunFinished):
                         completion = event.result
             completion = self._ended(completion)
+            if output_type is not None:
+                output: Output[Any] = Output.of(output_type)
+                file.write(f"{output.write(completion.output)}\n")
             # Waiting for the disk must not hold up the other streams of this loop.
             await anyio.to_thread.run_sync(file.finish)
         return completion
@@ -167,7 +207,7 @@ class BaseAgent(ABC):
 
         Args:
             prompt: A prompt, which is sent as one user message, or the messages.
-            **options: Options for the model.
+            **options: Options for the model. With `output_type` among them, the value of that type is returned.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
@@ -175,27 +215,18 @@ class BaseAgent(ABC):
             ModelError: The model could not answer.
         """
         messages = [{"role": "user", "content": check_prompt(prompt)}] if isinstance(prompt, str) else prompt
+        output_type = options.pop("output_type", None)
+        if output_type is not None:
+            return cast(str, (await typed_call(self.model, messages, output_type, options)).output)
         return (await self.model.call(messages, **await self.model.fit(messages, options))).text
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.agent_id!r}, {self.model!r})"
 
 
-def _summed(text: str, calls: CallRecord, model_id: str, seconds: float) -> Completion:
-    """The completion of a run that made these calls; with the choices of the last call that answered `text`, if one did."""
-    completions = calls.completions
-    last = next((completion for completion in reversed(completions) if completion.text == text), None)
-    if last is not None and len(completions) == 1:
-        return last
-    return Completion(
-        choices=(Choice(text),) if last is None else last.choices,
-        model_id=model_id if last is None else last.model_id,
-        usage=calls.usage,
-        timings=Timings(seconds if text else None, seconds),
-        retries=sum(completion.retries for completion in completions),
-        resumes=sum(completion.resumes for completion in completions),
-        evidence=() if last is None else last.evidence,
-    )
+def typed(output_type: Any) -> dict[str, Any]:
+    """The type as an option, where there is one: a user's own `events` or `run` may know none."""
+    return {} if output_type is None else {"output_type": output_type}
 
 
 def check_parts(name: str, value: object, model: object) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from tframex._types import Message
-from tframex.agents.base import BaseAgent, check_prompt
+from tframex.agents.base import BaseAgent, check_prompt, typed
 from tframex.completion import Completion
 from tframex.events import Event, RunFinished, StepFinished
 from tframex.exchange import hide_values
-from tframex.model import BaseModel
+from tframex.model import BaseModel, Output, typed_events
 from tframex.tasks import Closing
 
 __all__ = ["BasicAgent"]
+
+T = TypeVar("T")
 
 
 class BasicAgent(BaseAgent):
@@ -36,7 +38,9 @@ class BasicAgent(BaseAgent):
         user: Message = {"role": "user", "content": check_prompt(prompt)}
         return [{"role": "system", "content": self.system_prompt}, user] if self.system_prompt else [user]
 
-    async def events(self, prompt: str, *, restart: bool = False, **options: Any) -> AsyncGenerator[Event, None]:
+    async def events(
+        self, prompt: str, *, restart: bool = False, output_type: Any = None, **options: Any
+    ) -> AsyncGenerator[Event, None]:
         """What happens until the answer is complete; `run`, `stream`, `complete` and `stream_to_file` are derived from it.
 
         `CallStarted`, the pieces of the answer as they arrive, `StepFinished` and `RunFinished`, whose result is the
@@ -46,52 +50,74 @@ class BasicAgent(BaseAgent):
             prompt: What to do.
             restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
                 void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
+            output_type: The type that the answer is to have; its value is `Completion.output`. An answer of another type is
+                void and asked for again (`max_output_retries`, 2 by default). Without `restart`, there is an `OutputPiece`
+                whenever the value has grown.
             **options: Options for the model.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
+            OutputValidationError: No answer was of the type, or one was cut off at a limit.
             ModelError: The model could not answer, or not completely.
         """
         hide_values(options)
         # A subclass with its own `run` has the events of that.
+        options.update(typed(output_type))
         own = super().events(prompt, **options) if self._has_own_run else self._answer(prompt, restart, options)
         async with Closing(own) as events:
             async for event in events:
                 yield event
 
-    async def run(self, prompt: str, **options: Any) -> str:
+    @overload
+    async def run(self, prompt: str, *, output_type: type[T] | Output[T], **options: Any) -> T: ...
+    @overload
+    async def run(self, prompt: str, *, output_type: None = None, **options: Any) -> str: ...
+    @overload
+    async def run(self, prompt: str, *, output_type: Any, **options: Any) -> Any: ...
+    async def run(self, prompt: str, *, output_type: Any = None, **options: Any) -> Any:
         """The answer to `prompt`.
 
         Args:
             prompt: What to do.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, a
+                `tframex.model.Output`, ...; None: text. What is not of
+                the type is asked for again, `max_output_retries` times (2).
             **options: Options for the model.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
+            OutputValidationError: No answer was of the type, or one was cut off at a limit.
             ModelError: The model could not answer.
         """
         hide_values(options)
+        options.update(typed(output_type))
         if self._has_own_run:
             # The subclass's `run` has called this one, and `events` would call it again.
-            return (await self._result(self._answer(prompt, True, options))).text
-        return (await self.complete(prompt, **options)).text
+            completion = await self._result(self._answer(prompt, True, options))
+        else:
+            completion = await self.complete(prompt, **options)
+        return completion.text if output_type is None else completion.output
 
-    async def complete(self, prompt: str, **options: Any) -> Completion:
+    async def complete(self, prompt: str, *, output_type: Any = None, **options: Any) -> Completion:
         """The answer to `prompt` as a `Completion`, with usage and timings.
 
         Args:
             prompt: What to do.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, a
+                `tframex.model.Output`, ...; the value is `Completion.output`. What is not of
+                the type is asked for again, `max_output_retries` times (2).
             **options: Options for the model.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
             ContextLengthError: The prompt does not fit into the context window; nothing was sent.
+            OutputValidationError: No answer was of the type, or one was cut off at a limit.
             ModelError: The model could not answer.
         """
         hide_values(options)
-        return await self._result(self.events(prompt, restart=True, **options))
+        return await self._result(self.events(prompt, restart=True, **typed(output_type), **options))
 
     @property
     def _has_own_run(self) -> bool:
@@ -99,8 +125,14 @@ class BasicAgent(BaseAgent):
 
     async def _answer(self, prompt: str, restart: bool, options: dict[str, Any]) -> AsyncGenerator[Event, None]:
         messages = self.build_messages(prompt)
-        ready = await self.model.fit(messages, options)
-        async with Closing(self.model.events(messages, restart=restart, **ready)) as events:
+        output_type = options.get("output_type")
+        if output_type is None:
+            ready = await self.model.fit(messages, options)
+            answering = self.model.events(messages, restart=restart, **ready)
+        else:
+            own = {name: value for name, value in options.items() if name != "output_type"}
+            answering = typed_events(self.model, messages, output_type, own, shown=not restart)
+        async with Closing(answering) as events:
             async for event in events:
                 if isinstance(event, RunFinished):
                     yield StepFinished("answer", "answer", event.result)

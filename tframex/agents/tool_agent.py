@@ -158,11 +158,12 @@ class ToolAgent(BaseAgent):
         kind = options.get("output_type") or self.output_type
         return completion.text if kind in (None, str) else completion.output
 
-    async def complete(self, prompt: str, **options: Any) -> Completion:
+    async def complete(self, prompt: str, *, output_type: Any = None, **options: Any) -> Completion:
         """The answer to `prompt` as a `Completion`; its usage, retries and resumes are those of all steps together.
 
         Args:
             prompt: What to do.
+            output_type: The type of the answer, instead of the agent's; the value is `Completion.output`.
             **options: The keywords of `events`, and options for the model.
 
         Raises:
@@ -173,7 +174,7 @@ class ToolAgent(BaseAgent):
             ModelError: The model could not answer.
         """
         hide_values(options)
-        return await self._result(self.events(prompt, restart=True, **options))
+        return await self._result(self.events(prompt, restart=True, output_type=output_type, **options))
 
     async def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
         """The events, with the text of the final answer alone, in one piece.

@@ -5,6 +5,7 @@ from tframex.exchange import ModelEntry
 from tframex.model._call_record import CallRecord, record_calls, total_usage
 from tframex.model._output_schema import SentSchema, sent_schema
 from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
+from tframex.model._typed_call import typed_call, typed_events
 from tframex.model._unwatched import unwatched
 from tframex.model.base import BaseModel
 from tframex.model.counter import EndpointCounter
@@ -31,5 +32,7 @@ __all__ = [
     "sent_schema",
     "stream_from",
     "total_usage",
+    "typed_call",
+    "typed_events",
     "unwatched",
 ]

@@ -132,7 +132,7 @@ class Abilities:
     async def close_client(self) -> None:
         """Release what the model holds, such as connections. It can be used again afterwards."""
 
-    def _outputs(self, options: dict[str, Any]) -> tuple[OutputLadder, Callable[[], ServerKind]]:
+    async def _outputs(self, options: dict[str, Any]) -> tuple[OutputLadder, Callable[[], ServerKind]]:
         """How the endpoint takes schemas, and which kind it is, as far as is known when that is called."""
         return OutputLadder({"response_format", "json_object"}), lambda: UNKNOWN
 

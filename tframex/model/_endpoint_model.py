@@ -88,8 +88,10 @@ class EndpointModel(BaseModel, ABC):
         }
         return shaping({**own, **options})
 
-    def _outputs(self, options: dict[str, Any]) -> tuple[OutputLadder, Callable[[], ServerKind]]:
+    async def _outputs(self, options: dict[str, Any]) -> tuple[OutputLadder, Callable[[], ServerKind]]:
         served = self._lookup.served_as(options.get("model") or self.model_id)
+        # The first request asks as all later ones do.
+        await self._lookup.identify(served)
         return served.outputs, lambda: served.server
 
     def _total_timeout(self, options: dict[str, Any]) -> float | None:

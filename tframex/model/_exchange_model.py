@@ -81,16 +81,15 @@ class ExchangeModel(EndpointModel):
         """
         if output_type is not None:
             typed = TypedCall(self, messages, output_type, max_output_retries, options, shown=not restart)
-            async with Closing(typed.batches()) as batches:
-                async for events in batches:
-                    for event in events:
-                        yield event
+            async with Closing(typed.events()) as events:
+                async for event in events:
+                    yield event
             return
         call = make_call(self, messages, options, restartable=restart, shown=not restart)
         yield CallStarted(model_id=self.model_id)
         async with Closing(call.events(await self._connector.get())) as batches:
-            async for events in batches:
-                for event in events:
+            async for arrived in batches:
+                for event in arrived:
                     yield event
         completion = call.completion()
         note_call(completion)

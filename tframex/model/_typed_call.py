@@ -23,9 +23,11 @@ from tframex.tasks import Closing
 if TYPE_CHECKING:
     from tframex.model.base import BaseModel
 
-__all__ = ["TypedCall"]
+__all__ = ["TypedCall", "typed_call", "typed_events"]
 
 log = get_logger("tframex.model")
+
+MAX_OUTPUT_RETRIES = 2
 
 
 class TypedCall:
@@ -75,19 +77,25 @@ class TypedCall:
                     found: Completion = events[-1].result
         return found
 
-    async def pieces(self) -> AsyncGenerator[Delta | Completion, None]:
-        """The pieces of the answer as they arrive, then the completion."""
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """What happens, with `RunFinished` at the end."""
         async with Closing(self.batches()) as batches:
             async for events in batches:
                 for event in events:
-                    if isinstance(event, TextPiece):
-                        yield Delta(event.text, index=event.index, tokens=event.tokens)
-                    elif isinstance(event, ReasoningPiece):
-                        yield Delta(reasoning=event.text, index=event.index)
-                    elif isinstance(event, ToolCallPiece):
-                        yield Delta(tool_calls=(event.call,), index=event.index)
-                    elif isinstance(event, RunFinished):
-                        yield event.result
+                    yield event
+
+    async def pieces(self) -> AsyncGenerator[Delta | Completion, None]:
+        """The pieces of the answer as they arrive, then the completion."""
+        async with Closing(self.events()) as events:
+            async for event in events:
+                if isinstance(event, TextPiece):
+                    yield Delta(event.text, index=event.index, tokens=event.tokens)
+                elif isinstance(event, ReasoningPiece):
+                    yield Delta(reasoning=event.text, index=event.index)
+                elif isinstance(event, ToolCallPiece):
+                    yield Delta(tool_calls=(event.call,), index=event.index)
+                elif isinstance(event, RunFinished):
+                    yield event.result
 
     async def batches(self) -> AsyncGenerator[list[Event], None]:
         """What happens, as lists of events; the last one has `RunFinished` at its end.
@@ -160,3 +168,44 @@ class TypedCall:
             retries=sum(found.retries for found in self._spent) + len(self._spent) - 1,
             resumes=sum(found.resumes for found in self._spent),
         )
+
+
+def typed_events(
+    model: BaseModel, messages: Messages, output_type: Any, options: dict[str, Any], *, shown: bool
+) -> AsyncGenerator[Event, None]:
+    """The events of a call with a type, also of a model whose own `events` knows none.
+
+    Args:
+        model: Whom to ask.
+        messages: The conversation.
+        output_type: The type, or an `Output`.
+        options: The options of the call, `max_output_retries` among them; they are not changed.
+        shown: Whether the answer is shown while it grows.
+
+    Raises:
+        ConfigurationError: An argument or option is wrong.
+    """
+    return _made(model, messages, output_type, options, shown=shown).events()
+
+
+async def typed_call(model: BaseModel, messages: Messages, output_type: Any, options: dict[str, Any]) -> Completion:
+    """The complete answer of a type, also of a model whose own `call` knows none.
+
+    Args:
+        model: Whom to ask.
+        messages: The conversation.
+        output_type: The type, or an `Output`.
+        options: The options of the call, `max_output_retries` among them; they are not changed.
+
+    Raises:
+        ConfigurationError: An argument or option is wrong.
+        OutputValidationError: No answer was of the type, or one was cut off.
+        ModelError: The answer could not be received.
+    """
+    return await _made(model, messages, output_type, options, shown=False).completion()
+
+
+def _made(model: BaseModel, messages: Messages, output_type: Any, options: dict[str, Any], *, shown: bool) -> TypedCall:
+    options = dict(options)
+    retries = options.pop("max_output_retries", MAX_OUTPUT_RETRIES)
+    return TypedCall(model, messages, output_type, retries, options, shown=shown)

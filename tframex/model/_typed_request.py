@@ -57,7 +57,7 @@ class TypedRequest:
         Raises:
             ModelError: The answer could not be received.
         """
-        outputs, server = self._model._outputs(self._options)
+        outputs, server = await self._model._outputs(self._options)
         refused: list[tuple[OutputForm, ModelStatusError]] = []
         without = set(outputs.without)
         while True:

@@ -87,10 +87,9 @@ class BaseModel(Abilities, ActingModel, ABC):
         """
         if output_type is not None:
             typed = TypedCall(self, messages, output_type, max_output_retries, options, shown=not restart)
-            async with Closing(typed.batches()) as batches:
-                async for events in batches:
-                    for event in events:
-                        yield event
+            async with Closing(typed.events()) as events:
+                async for event in events:
+                    yield event
             return
         yield CallStarted(model_id=self.model_id)
         async with Closing(self.stream(messages, **options)) as pieces:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from tframex.errors import OutputValidationError
 from tframex.model._answer_json import json_in
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Output"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 # The only property of the object around a value that is none itself.
 _VALUE = "value"
@@ -53,7 +54,15 @@ class Output(Generic[T]):
         ConfigurationError: It is not a type that pydantic can validate, or JSON cannot hold its values.
     """
 
-    def __init__(self, output_type: type[T] | Any, *, name: str | None = None, describe: bool | None = None) -> None:
+    @overload
+    def __init__(
+        self: Output[T], output_type: type[T], *, name: str | None = None, describe: bool | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Output[Any], output_type: Any, *, name: str | None = None, describe: bool | None = None
+    ) -> None: ...
+    def __init__(self, output_type: Any, *, name: str | None = None, describe: bool | None = None) -> None:
         self.output_type = output_type
         self.describe = describe
         self._adapter: TypeAdapter[Any] = adapter_of(output_type)
@@ -71,8 +80,14 @@ class Output(Generic[T]):
         self._makers: dict[str, Callable[[Any], Any]] | None = None
         self.schema, self.strict, self.notes = sent.schema, sent.strict, sent.notes
 
-    @classmethod
-    def of(cls, output_type: type[T] | Output[T] | Any) -> Output[T]:
+    @overload
+    @staticmethod
+    def of(output_type: type[U] | Output[U]) -> Output[U]: ...
+    @overload
+    @staticmethod
+    def of(output_type: Any) -> Output[Any]: ...
+    @staticmethod
+    def of(output_type: Any) -> Output[Any]:
         """The output of a type; one of these is returned as it is.
 
         Args:
@@ -85,9 +100,9 @@ class Output(Generic[T]):
             return output_type
         kept: Any = _kept
         try:
-            return cast("Output[T]", kept(output_type))
+            return cast("Output[Any]", kept(output_type))
         except TypeError:
-            return cls(output_type)  # it cannot be hashed: an `Annotated` with a list, say
+            return Output(output_type)  # it cannot be hashed: an `Annotated` with a list, say
 
     def sent(self, without: Iterable[str] = ()) -> SentSchema:
         """The schema without further keywords, which an endpoint has refused.
@@ -151,6 +166,14 @@ class Output(Generic[T]):
             value: The value.
         """
         return self._adapter.dump_python(value, mode="json", by_alias=True)
+
+    def write(self, value: T) -> str:
+        """A value of the type as JSON text.
+
+        Args:
+            value: The value.
+        """
+        return self._adapter.dump_json(value, indent=2, by_alias=True).decode()
 
     def load(self, value: Any) -> T:
         """The value that `dump` has returned this for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from tframex import agents as _agents
 from tframex import model as _model
@@ -12,13 +12,15 @@ from tframex._types import Message
 from tframex.agents import Reader
 from tframex.events import Event
 from tframex.exchange import hide_values
-from tframex.model import Completion
+from tframex.model import Completion, Output
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.model import BaseModel
 from tframex.tools import Tool, Toolset
 
 __all__ = ["BaseAgent", "BasicAgent", "ContextAgent", "ToolAgent"]
+
+T = TypeVar("T")
 
 
 @mirrors(_agents.BaseAgent)
@@ -42,16 +44,24 @@ class BaseAgent(Facade):
     def events(self, prompt: str, **options: Any) -> Generator[Event, None, None]:
         return _bridge.iterate(lambda: self._async.events(prompt, **options))
 
-    def stream(self, prompt: str, **options: Any) -> Generator[str, None, None]:
-        return _bridge.iterate(lambda: self._async.stream(prompt, **options))
+    @overload
+    def stream(
+        self, prompt: str, *, output_type: type[T] | Output[T], **options: Any
+    ) -> Generator[T | Any, None, None]: ...
+    @overload
+    def stream(self, prompt: str, *, output_type: None = None, **options: Any) -> Generator[str, None, None]: ...
+    @overload
+    def stream(self, prompt: str, *, output_type: Any, **options: Any) -> Generator[Any, None, None]: ...
+    def stream(self, prompt: str, *, output_type: Any = None, **options: Any) -> Generator[Any, None, None]:
+        return _bridge.iterate(lambda: self._async.stream(prompt, output_type=output_type, **options))
 
-    def complete(self, prompt: str, **options: Any) -> Completion:
+    def complete(self, prompt: str, *, output_type: Any = None, **options: Any) -> Completion:
         hide_values(options)
-        return _bridge.run(lambda: self._async.complete(prompt, **options))
+        return _bridge.run(lambda: self._async.complete(prompt, output_type=output_type, **options))
 
-    def stream_to_file(self, prompt: str, path: str | Path, **options: Any) -> Completion:
+    def stream_to_file(self, prompt: str, path: str | Path, *, output_type: Any = None, **options: Any) -> Completion:
         hide_values(options)
-        return _bridge.run(lambda: self._async.stream_to_file(prompt, path, **options))
+        return _bridge.run(lambda: self._async.stream_to_file(prompt, path, output_type=output_type, **options))
 
 
 @mirrors(_agents.BasicAgent)
@@ -63,8 +73,20 @@ class BasicAgent(BaseAgent):
             agent_id, unwrap(model, _model.BaseModel, "model"), system_prompt=system_prompt
         )
 
-    def events(self, prompt: str, *, restart: bool = False, **options: Any) -> Generator[Event, None, None]:
-        return _bridge.iterate(lambda: self._async.events(prompt, restart=restart, **options))
+    @overload
+    def run(self, prompt: str, *, output_type: type[T] | Output[T], **options: Any) -> T: ...
+    @overload
+    def run(self, prompt: str, *, output_type: None = None, **options: Any) -> str: ...
+    @overload
+    def run(self, prompt: str, *, output_type: Any, **options: Any) -> Any: ...
+    def run(self, prompt: str, *, output_type: Any = None, **options: Any) -> Any:
+        hide_values(options)
+        return _bridge.run(lambda: self._async.run(prompt, output_type=output_type, **options))
+
+    def events(
+        self, prompt: str, *, restart: bool = False, output_type: Any = None, **options: Any
+    ) -> Generator[Event, None, None]:
+        return _bridge.iterate(lambda: self._async.events(prompt, restart=restart, output_type=output_type, **options))
 
     def build_messages(self, prompt: str) -> list[Message]:
         return self._async.build_messages(prompt)
