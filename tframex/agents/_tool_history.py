@@ -11,12 +11,14 @@ import msgspec
 
 from tframex._types import Message
 from tframex.completion import Completion, ToolCall
+from tframex.tokens import text_of
 
 __all__ = ["ToolHistory", "is_object"]
 
 # What the API takes as a name.
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _SHORT = 240
+_LEFT_OUT = "[The beginning of this conversation was left out to save space.]\n\n"
 _CONDENSED = "\n[Shortened to save space: the beginning of the result. Call the tool again if you need more of it.]"
 
 
@@ -51,6 +53,14 @@ class ToolHistory:
         self.messages += messages
         self.sent += messages
 
+    def asked(self, text: str) -> None:
+        """Add what the user says. Some chat templates refuse two messages of the user in a row: they become one."""
+        if self.messages and self.messages[-1].get("role") == "user" and isinstance(self.messages[-1]["content"], str):
+            last = self.messages[-1]
+            self.messages[-1] = self.sent[-1] = {**last, "content": f"{last['content']}\n\n{text}"}
+        else:
+            self.add({"role": "user", "content": text})
+
     def answered(self, completion: Completion) -> None:
         """Add an answer without calls."""
         self.add({"role": "assistant", "content": completion.text})
@@ -67,29 +77,50 @@ class ToolHistory:
             ),
         )
 
-    def condense(self, tokens: int, characters: float) -> bool:
-        """Shorten results that are sent: the oldest first, those of the last answer at the end and by half.
+    def condense(self, part: float) -> bool:
+        """Shorten results and long arguments that are sent: the oldest first, results of the last answer by half.
+
+        Where all are short, the oldest messages before the last question and the oldest calls after it are left out.
 
         Args:
-            tokens: How many tokens have to go.
-            characters: How many characters a token has.
+            part: How much of the conversation has to go.
 
         Returns:
-            Whether anything could be shortened.
+            Whether anything could be shortened or left out.
         """
-        excess = tokens * characters
-        before = excess
+        before = excess = sum(len(text_of(message)) for message in self.sent) * min(1.0, part)
         for position, message in enumerate(self.sent):
             if excess <= 0:
-                return True
+                break
+            latest = position >= self._latest
             if message.get("role") == "tool":
-                latest = position >= self._latest
-                content = str(message["content"])
-                kept = max(_SHORT, len(content) // 2) if latest else _SHORT
-                if len(content) > kept + 2 * len(_CONDENSED):
-                    self.sent[position] = {**message, "content": content[:kept] + _CONDENSED}
-                    excess -= len(content) - kept - len(_CONDENSED)
+                shorter = _shorter_result(message, latest)
+            elif message.get("tool_calls"):
+                shorter = _shorter_calls(message)
+            else:
+                continue
+            excess -= len(text_of(message)) - len(text_of(shorter))
+            self.sent[position] = shorter
+        while excess > 0 and (left_out := self._leave_out()):
+            excess -= left_out
         return excess < before
+
+    def _leave_out(self) -> int:
+        """Leave out the oldest message that can be, with the results of its calls. Returns how many characters it had."""
+        question = max(at for at, message in enumerate(self.sent) if message["role"] == "user")
+        first = next((at for at in range(self._latest) if at != question and self.sent[at]["role"] != "system"), None)
+        if first is None:
+            return 0
+        end = first + 1
+        while end < self._latest and self.sent[end]["role"] == "tool":
+            end += 1
+        asked = self.sent[question]
+        if isinstance(asked["content"], str) and not asked["content"].startswith(_LEFT_OUT):
+            self.sent[question] = {**asked, "content": _LEFT_OUT + asked["content"]}
+        characters = sum(len(text_of(message)) + 1 for message in self.sent[first:end])
+        del self.sent[first:end]
+        self._latest -= end - first
+        return characters
 
 
 def is_object(arguments: str) -> bool:
@@ -98,6 +129,26 @@ def is_object(arguments: str) -> bool:
         return isinstance(msgspec.json.decode(arguments), dict)
     except (msgspec.MsgspecError, ValueError):
         return False
+
+
+def _shorter_result(message: Message, latest: bool) -> Message:
+    content = str(message["content"]).removesuffix(_CONDENSED)
+    kept = max(_SHORT, len(content) // 2) if latest else _SHORT
+    if len(content) <= kept + 2 * len(_CONDENSED):
+        return message
+    return {**message, "content": content[:kept] + _CONDENSED}
+
+
+def _shorter_calls(message: Message) -> Message:
+    calls = []
+    for call in message["tool_calls"]:
+        function = call["function"]
+        if len(function["arguments"]) > 2 * _SHORT:
+            # Still a JSON object, which is all that a server asks of it.
+            arguments = json.dumps({"shortened": function["arguments"][:_SHORT]}, ensure_ascii=False)
+            call = {**call, "function": {**function, "arguments": arguments}}
+        calls.append(call)
+    return {**message, "tool_calls": calls}
 
 
 def _called(call: ToolCall) -> dict[str, Any]:

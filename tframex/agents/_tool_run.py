@@ -27,7 +27,6 @@ __all__ = ["ToolRun"]
 
 # What is left of the window for an answer, at least: a part of it, or so many tokens.
 _ROOM, _PART = 512, 8
-_CHARACTERS = 4.0
 _CANCELLED = "The call was stopped before it had ended; it may have taken effect or not."
 _NOT_RUN = "The call was not run."
 
@@ -101,7 +100,7 @@ class ToolRun:
 
     async def _answer(self, step: str) -> AsyncGenerator[Event, None]:
         """One answer of the model, with old results shortened until the request fits."""
-        choice = self.choice if step == "1" else "auto"
+        choice, certain = self.choice if step == "1" else "auto", True
         while True:
             room = await self._room()
             acting = self.model.act(
@@ -111,6 +110,7 @@ class ToolRun:
                 output=self.output,
                 restart=self.restart,
                 room=room,
+                certain=certain,
                 **self.options,
             )
             try:
@@ -124,7 +124,10 @@ class ToolRun:
                 return
             except ContextLengthError as error:
                 if not self._condense(error, room):
-                    raise
+                    if not certain or error.status_code:
+                        raise
+                    # Nothing is left to leave out: it probably fits all the same.
+                    certain = False
 
     async def _room(self) -> int:
         """Tokens that have to be left for an answer."""
@@ -137,7 +140,7 @@ class ToolRun:
             self.model.note_window(error.context_window)
         tokens, window = error.prompt_tokens, error.context_window
         excess = tokens + room - window if tokens and window else room
-        return self.history.condense(max(excess, room // 4), _CHARACTERS)
+        return self.history.condense(max(excess, room // 2) / (tokens or window or room))
 
     def _complete_calls(self, completion: Completion) -> list[ToolCall]:
         """The calls of an answer.
@@ -179,9 +182,7 @@ class ToolRun:
                     raise
                 said = "\n".join(error.errors) or error.args[0]
                 self.history.answered(completion)
-                self.history.add(
-                    {"role": "user", "content": f"{error.args[0]}\n{said}\n\n{self.output.instructions()}"}
-                )
+                self.history.asked(f"{error.args[0]}\n{said}\n\n{self.output.instructions()}")
                 return None
         made, seconds = self._spent.completions, time.perf_counter() - self._spent.started
         first = completion.timings.first_token

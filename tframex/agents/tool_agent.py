@@ -118,7 +118,7 @@ class ToolAgent(BaseAgent):
         hide_values(options)
         kind = output_type or self.output_type
         conversation = ToolHistory(self.system_prompt, [] if history is None else history)
-        conversation.add({"role": "user", "content": check_prompt(prompt)})
+        conversation.asked(check_prompt(prompt))
         run = ToolRun(
             agent_id=self.agent_id,
             model=self.model,

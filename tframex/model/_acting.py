@@ -14,6 +14,7 @@ from tframex.events import CallRetried, CallStarted, Event, RunFinished, TextPie
 from tframex.model._call_ids import distinct, new_call_id
 from tframex.model._fit import fitted
 from tframex.model._tool_ladder import Asked, Plan, ToolLadder
+from tframex.model.counter import written
 from tframex.tasks import Closing
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["act"]
 
+# A prompt that fits everywhere.
+_SMALL = 256
 # What there is of the JSON of a call that was cut off.
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]*)"')
 _ARGUMENTS = re.compile(r'"(?:arguments|parameters)"\s*:\s*(.*)', re.DOTALL)
@@ -35,6 +38,7 @@ async def act(
     *,
     restart: bool,
     room: int,
+    certain: bool,
 ) -> AsyncGenerator[Event, None]:
     """What happens until the answer is complete; see `BaseModel.act`."""
     if options.get("n") not in (None, 1):
@@ -42,7 +46,7 @@ async def act(
     started = False
     while True:
         plan = ladder.plan(messages, asked, options)
-        ready = await fitted(model, plan.messages, plan.options, room=room)
+        ready = await fitted(model, plan.messages, plan.options, room=room, certain=certain)
         answer = _Answer(plan, asked)
         try:
             async with Closing(model.events(plan.messages, restart=restart, **ready)) as events:
@@ -74,8 +78,19 @@ async def act(
             why = ModelError("the endpoint ignored the choice of tools", model_id=model.model_id)
             yield CallRetried("answer", why, 0.0, len(completion.text))
             continue
+        await _observe(model, plan, completion)
         yield RunFinished(completion)
         return
+
+
+async def _observe(model: BaseModel, plan: Plan, completion: Completion) -> None:
+    """Learn how many tokens the endpoint has counted, where it does not count beforehand, and they begin to matter."""
+    tokens = completion.usage.prompt_tokens if completion.usage is not None else None
+    if model.counter.exact or (tokens is not None and tokens < _SMALL):
+        return
+    window = await model.window()
+    if window is not None and (tokens is None or tokens * 6 > window):
+        model.counter.observe([*plan.messages, *written(plan.options.get("tools") or ())], tokens)
 
 
 class _Answer:

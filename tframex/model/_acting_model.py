@@ -34,6 +34,7 @@ class ActingModel:
         output: Output[Any] | None = None,
         restart: bool = False,
         room: int = 1,
+        certain: bool = False,
         **options: Any,
     ) -> AsyncGenerator[Event, None]:
         """Like `events`, for an answer that may call tools, in whichever way the endpoint takes them.
@@ -54,6 +55,8 @@ class ActingModel:
             restart: As for `events`. In any case, an endpoint that ignores `choice` is asked again in another way: the
                 pieces until then are void, as `CallRetried.dropped` reports.
             room: Tokens that must be left for the answer.
+            certain: Where the endpoint does not count tokens, refuse a prompt that might leave less, instead of one that
+                probably does.
             **options: Options of the call. With `parallel_tool_calls=False` there is at most one call. A reasoning text is
                 separate from the answer, unless `reasoning` says otherwise.
 
@@ -68,7 +71,8 @@ class ActingModel:
         ladder = await self._ladder(options.get("model", model.model_id))
         if ladder.learns:
             options.setdefault("reasoning", "separate")
-        async with Closing(act(model, ladder, messages, asked, options, restart=restart, room=room)) as events:
+        how: Any = {"restart": restart, "room": room, "certain": certain}
+        async with Closing(act(model, ladder, messages, asked, options, **how)) as events:
             async for event in events:
                 yield event
 

@@ -29,7 +29,9 @@ def answer_tokens(model: BaseModel, options: dict[str, Any]) -> int | None:
     return None
 
 
-async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any], *, room: int = 1) -> dict[str, Any]:
+async def fitted(
+    model: BaseModel, messages: Messages, options: dict[str, Any], *, room: int = 1, certain: bool = False
+) -> dict[str, Any]:
     """The options with which a request fits: an answer that would exceed the window gets what is left of it.
 
     Args:
@@ -37,6 +39,7 @@ async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any], 
         messages: The conversation.
         options: The options of the call; the definitions of `tools` among them are part of the prompt.
         room: Tokens that have to be left for the answer.
+        certain: Where the endpoint does not count, refuse a prompt that hardly ever, but possibly, leaves less.
 
     Raises:
         ContextLengthError: The prompt leaves less; nothing was sent.
@@ -54,7 +57,8 @@ async def fitted(model: BaseModel, messages: Messages, options: dict[str, Any], 
         return options
     tokens = await model.counter.measure(messages, tools)
     if not model.counter.exact:
-        tokens = model.counter.count_messages([*messages, *written(tools)])
+        everything = [*messages, *written(tools)]
+        tokens = model.counter.bound(everything) if certain else model.counter.count_messages(everything)
     if tokens + room > window:
         raise ContextLengthError(
             f"the prompt has {'' if model.counter.exact else 'about '}{tokens} tokens, and the context window of "

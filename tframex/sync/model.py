@@ -142,10 +142,11 @@ class BaseModel(Facade):
         output: Output[Any] | None = None,
         restart: bool = False,
         room: int = 1,
+        certain: bool = False,
         **options: Any,
     ) -> Generator[Event, None, None]:
-        asked: Any = {"tools": tools, "choice": choice, "output": output, "restart": restart, "room": room}
-        return _bridge.iterate(lambda: self._async.act(messages, **asked, **options))
+        asked: Any = {"tools": tools, "choice": choice, "output": output, "restart": restart}
+        return _bridge.iterate(lambda: self._async.act(messages, room=room, certain=certain, **asked, **options))
 
     @at_call
     def call_stream(self, messages: Messages, **options: Any) -> Generator[str, None, None]:
