@@ -57,7 +57,7 @@ async def _once(random_: random.Random, figures: Turns, way: str) -> None:
                 return text_of(random_, random_.choice([50, window, 6 * window]))
 
             agent = ToolAgent("soak", model, [look_up])
-            assert (await agent.run("What happened?", max_tokens=window // 8)).startswith("Nothing")
+            assert (await agent.run("What happened?", max_tokens=window // 6)).startswith("Nothing")
         figures.runs += 1
         completions = server.completions()
         if way == "vLLM without tool flags":
@@ -81,7 +81,7 @@ def _answers(random_: random.Random, steps: int) -> Callable[[Mapping[str, Any]]
             return Answer("Nothing.")
         arguments = {"topic": random_.choice(WORDS), "more": text_of(random_, 10)[: random_.choice([5, 5, 40])]}
         return Answer(
-            calls=[("look_up", {**arguments, "topic": f"{number}"}) for number in range(random_.choice([1, 1, 3]))]
+            calls=[("look_up", {**arguments, "topic": f"{number}"}) for number in range(random_.choice([1, 1, 2]))]
         )
 
     return answer

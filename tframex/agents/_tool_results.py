@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tframex.model import BaseModel, EndpointCounter
 
@@ -13,8 +13,8 @@ __all__ = ["Reader", "ResultLimit", "shortened"]
 class Reader(Protocol):
     """Reads a long text with a question in mind, as `MapReduceSystem` and `ChainOfAgents` do."""
 
-    async def run(self, initial_prompt: str, long_text: str) -> str:
-        """What the text says about the question.
+    def run(self, initial_prompt: str, long_text: str) -> Any:
+        """What the text says about the question, as text; or an awaitable of it.
 
         Args:
             initial_prompt: The question.

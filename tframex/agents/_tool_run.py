@@ -17,7 +17,7 @@ from tframex.completion import Completion, Timings, ToolCall
 from tframex.errors import ApprovalNeeded, ContextLengthError, OutputValidationError, UncertainCallError
 from tframex.events import Event, RunFinished, StepFinished, ToolResult, in_step
 from tframex.model import BaseModel, Output, total_usage
-from tframex.tasks import Closing, emitted
+from tframex.tasks import Closing, call_user, emitted
 from tframex.tools import CallRecorder, Toolset
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ToolRun"]
 
 # What is left of the window for an answer, at least: a part of it, or so many tokens.
-_ROOM, _PART = 512, 8
+_ROOM, _PART = 1024, 4
 _CANCELLED = "The call was stopped before it had ended; it may have taken effect or not."
 _NOT_RUN = "The call was not run."
 
@@ -151,15 +151,17 @@ class ToolRun:
         calls = list(completion.tool_calls)
         if completion.truncated:
             if calls and not is_object(calls[-1].arguments):
-                raise self._cut(f"in the middle of a call of {calls[-1].name or 'a tool'}")
+                raise self._cut(completion, f"in the middle of a call of {calls[-1].name or 'a tool'}")
             if not calls and not completion.text.strip():
-                raise self._cut("before the model had written an answer or a call")
+                raise self._cut(completion, "before the model had written an answer or a call")
         taken = self.history.ids
         return [replace(call, id=f"{call.id}_{uuid.uuid4().hex[:8]}") if call.id in taken else call for call in calls]
 
-    def _cut(self, where: str) -> Exception:
-        limit = self.model.answer_tokens(self.options)
+    def _cut(self, completion: Completion, where: str) -> Exception:
+        limit, usage = self.model.answer_tokens(self.options), completion.usage
         said = "its token limit" if limit is None else f"max_tokens={limit}"
+        if usage is not None and limit is not None and usage.completion_tokens < limit:
+            said = f"{usage.completion_tokens} tokens, since the window had no more left,"
         return self._spent.reached("max_tokens", f"an answer was cut off at {said} {where}, and nothing of it was run")
 
     # -- the answer ------------------------------------------------------------------------------------------------------
@@ -248,5 +250,5 @@ class ToolRun:
     async def _read(self, text: str) -> str:
         """What a reader finds in a long result."""
         assert self.reader is not None
-        found = await self.reader.run(self.prompt, text)
+        found = await call_user(self.reader.run, self.prompt, text)
         return f"[The result was too long. What it says about the question:]\n{found}"
