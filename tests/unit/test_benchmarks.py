@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 import tframex
-from tests.benchmarks import responses
+from tests.benchmarks import responses, typed
 from tests.benchmarks._paced import PacedServer, serve
+from tests.benchmarks._typed_server import serve as serve_typed
 from tests.benchmarks.clients import ASYNC, MESSAGES, SYNC, measure, shown
 from tests.benchmarks.notice import READS, measured
 from tests.benchmarks.page import _sentences
@@ -42,6 +43,13 @@ def test_a_measured_stream_of_another_api_is_complete(
     found = responses.measure(responses.KINDS[name][0], way, server.url)
     assert found.tokens == 60
     assert found.us > 0
+
+
+@pytest.mark.parametrize("name", typed.WAYS)
+def test_a_measured_typed_answer_is_complete(name: str) -> None:
+    with serve_typed() as url:
+        assert typed.measure(typed.WAYS[name], url, 60, 2) > 0
+    assert typed.growth(60, 2) > 0
 
 
 def test_the_paced_server_says_what_it_has_done(server: PacedServer) -> None:

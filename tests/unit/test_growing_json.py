@@ -169,3 +169,29 @@ def test_text_after_the_object_is_noticed() -> None:
     assert not growing.runs_on(600)
     growing.feed(" the answer." * 60)
     assert growing.runs_on(600)
+
+
+@given(OBJECTS, st.lists(st.integers(1, 9), min_size=1, max_size=5))
+def test_each_change_of_the_value_is_counted_and_nothing_else(value: dict[str, Any], sizes: list[int]) -> None:
+    growing = GrowingJSON({"rows": str})
+    last, changes = None, 0
+    for piece in pieces_of(json.dumps({**value, "rows": [[1, {"a": "b"}], "c"]}), sizes):
+        growing.feed(piece)
+        now = growing.value()
+        assert (growing.changes > changes) == (now != last)
+        last, changes = now, growing.changes
+    hidden = growing.changes
+    growing.feed(" ")
+    growing.read()
+    assert growing.changes == hidden
+
+
+def test_what_is_inside_an_incomplete_item_is_no_change() -> None:
+    growing = GrowingJSON({"rows": lambda item: item})
+    changes = []
+    for piece in ('{"rows"', ": [", '{"a": [1, ', '"text', 's"], "b": {', "}", "}", ', "half', '"'):
+        growing.feed(piece)
+        growing.read()
+        changes.append(growing.changes)
+    assert changes == [1, 2, 2, 2, 2, 2, 3, 3, 4]
+    assert growing.value() == {"rows": [{"a": [1, "texts"], "b": {}}, "half"]}

@@ -26,13 +26,15 @@ class _Open(NamedTuple):
         value: What has arrived of it.
         key: Its place in the dict around it.
         item: What its items become when they are complete; it has no incomplete ones.
-        shown: It is in what is around it already.
+        placed: It is in what is around it already.
+        hidden: It is inside an item that is not complete.
     """
 
     value: Any
     key: str
     item: Callable[[Any], Any] | None
-    shown: bool
+    placed: bool
+    hidden: bool
 
 
 class GrowingJSON:
@@ -46,12 +48,14 @@ class GrowingJSON:
             function that returns what takes its place. Such a list only has complete items.
 
     Attributes:
-        closed: Whether the object is complete; up to date after `value` and `runs_on`.
+        closed: Whether the object is complete; up to date after `read`, `value` and `runs_on`.
         failed: Whether it turned out to be no JSON; its value then no longer grows.
+        changes: How often the value has changed; up to date after `read`.
     """
 
     def __init__(self, items: Mapping[str, Callable[[Any], Any]] | None = None) -> None:
         self.closed = self.failed = False
+        self.changes = 0
         self._items = items or {}
         self._new: list[str] = []
         self._waiting = 0
@@ -76,17 +80,22 @@ class GrowingJSON:
             most: How many characters are none too many.
         """
         if self._blank > most or self._waiting > _WAITING:
-            self._read()
+            self.read()
         return (self._blank > most and self._text is None) or self._beyond > most
+
+    @property
+    def weight(self) -> int:
+        """How much is copied for a value: the entries of the dicts that are open, an eighth of those of lists."""
+        return sum(len(one.value) >> (3 if type(one.value) is list else 0) for one in self._open if not one.hidden)
 
     def value(self) -> Any:
         """What has arrived of the object: a dict; None before it begins."""
-        self._read()
+        self.read()
         if not self._open:
             return self._root
         root = inner = self._open[0].value.copy()
         for opened in self._open[1:]:
-            if not opened.shown:
+            if opened.hidden:
                 return root
             copy = opened.value.copy()
             if type(inner) is list:
@@ -102,7 +111,8 @@ class GrowingJSON:
                 inner[self._key] = self._text
         return root
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Read the text that waits."""
         text = self._rest + "".join(self._new)
         self._new.clear()
         self._waiting = 0
@@ -135,6 +145,7 @@ class GrowingJSON:
                 self._put(json.loads(literal))
             elif mark == '"':
                 self._text = ""
+                self.changes += self._shows_text
             elif mark in "{[":
                 self._begin({} if mark == "{" else [])
             elif mark in "}]":
@@ -152,37 +163,49 @@ class GrowingJSON:
         raw = text[position:end]
         if end < len(text) and text[end] == '"':
             said = self._text + _unescaped(raw)
-            self._text = None
             if self._key is None and type(self._open[-1].value) is dict:
                 self._key = said
             else:
+                # Its end alone changes nothing.
+                self.changes -= self._shows_text and not raw
                 self._put(said)
+            self._text = None
             return end + 1
         half = _HALF.search(raw) if "\\" in raw else None
         ready = raw if half is None else raw[: half.start(1)]
         self._rest = text[position + len(ready) :]
-        self._text += _unescaped(ready)
+        if ready:
+            self._text += _unescaped(ready)
+            self.changes += self._shows_text
         return -1
+
+    @property
+    def _shows_text(self) -> bool:
+        """Whether the text that has begun is part of the value."""
+        around = self._open[-1]
+        return not around.hidden and around.item is None and (self._key is not None or type(around.value) is list)
 
     def _begin(self, value: Any) -> None:
         if not self._open:
             self._root = value
-            self._open.append(_Open(value, "", None, True))
+            self._open.append(_Open(value, "", None, True, False))
+            self.changes += 1
             return
         around = self._open[-1]
         key = self._key or ""
-        shown = around.item is None
-        if shown:
+        placed = around.item is None
+        if placed:
             self._place(around, value)
         at_root = len(self._open) == 1 and type(value) is list
-        self._open.append(_Open(value, key, self._items.get(key) if at_root else None, shown))
+        item = self._items.get(key) if at_root else None
+        self._open.append(_Open(value, key, item, placed, around.hidden or not placed))
         self._key = None
 
     def _end(self, kind: type) -> None:
         ended = self._open.pop()
         if type(ended.value) is not kind:
             raise ValueError("another bracket is open")
-        if not ended.shown:
+        if not ended.placed:
             self._place(self._open[-1], ended.value)
         self.closed = not self._open
 
@@ -191,6 +214,8 @@ class GrowingJSON:
         self._key = None
 
     def _place(self, around: _Open, value: Any) -> None:
+        if not around.hidden:
+            self.changes += 1
         if type(around.value) is list:
             around.value.append(value if around.item is None else around.item(value))
         elif self._key is None:
