@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 import anyio.to_thread
 
-from tframex._types import Messages
+from tframex._types import Message, Messages
+from tframex.agents._checks import check_parts as check_parts
+from tframex.agents._checks import check_prompt as check_prompt
+from tframex.agents._history import after, exchange_of
 from tframex.agents._result import summed
 from tframex.completion import Completion
-from tframex.errors import ConfigurationError
 from tframex.events import Event, OutputPiece, RunFinished, StepFinished, TextPiece
 from tframex.exchange import at_call, hide_values
 from tframex.files import PartialFile
@@ -29,8 +31,8 @@ class BaseAgent(ABC):
     """Does one job with a model.
 
     A subclass implements `run`; `events`, `stream`, `complete` and `stream_to_file` then return the result of `run`, in one
-    piece. Where an `output_type` is given, it is one of the options of `run`; `_stream_and_aggregate` takes it. To stream
-    the answer as it arrives, subclass `BasicAgent` and override `build_messages`.
+    piece. Where an `output_type` or a `history` is given, it is one of the options of `run`; `_stream_and_aggregate` takes
+    them. To stream the answer as it arrives, subclass `BasicAgent` and override `build_messages`.
 
     Args:
         agent_id: A name for logs and errors.
@@ -66,7 +68,8 @@ class BaseAgent(ABC):
 
         Args:
             prompt: What to do.
-            **options: Options for the model.
+            **options: Options for the model. Of a `history` among them `run` gets a copy; at the end, the prompt and the
+                answer are added to it.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
@@ -74,6 +77,9 @@ class BaseAgent(ABC):
         """
         hide_values(options)
         started = time.perf_counter()
+        history = options.get("history")
+        if history is not None:
+            options["history"] = [*history]
         with record_calls() as calls:
             found = await self.run(prompt, **options)
         for number, completion in enumerate(calls.completions, 1):
@@ -82,6 +88,8 @@ class BaseAgent(ABC):
         result = summed(found, calls, self.model.model_id, seconds, options.get("output_type"))
         if result.text:
             yield TextPiece(result.text)
+        if history is not None:
+            history += exchange_of(prompt, result.text)
         yield RunFinished(result)
 
     @overload
@@ -182,6 +190,10 @@ class BaseAgent(ABC):
             await anyio.to_thread.run_sync(file.finish)
         return completion
 
+    def _request(self, prompt: str, history: Messages) -> tuple[list[Message], Sequence[dict[str, Any]]]:
+        """What is sent first for a prompt, as far as known: the messages, and the definitions of tools."""
+        return after(history, exchange_of(prompt, "")[:1]), ()
+
     def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
         """The events whose text is that of the answer."""
         return self.events(prompt, **options)
@@ -207,7 +219,8 @@ class BaseAgent(ABC):
 
         Args:
             prompt: A prompt, which is sent as one user message, or the messages.
-            **options: Options for the model. With `output_type` among them, the value of that type is returned.
+            **options: Options for the model. With `output_type` among them, the value of that type is returned; a `history`
+                is sent before the last message of the user.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
@@ -215,6 +228,7 @@ class BaseAgent(ABC):
             ModelError: The model could not answer.
         """
         messages = [{"role": "user", "content": check_prompt(prompt)}] if isinstance(prompt, str) else prompt
+        messages = after(options.pop("history", None) or (), messages)
         output_type = options.pop("output_type", None)
         if output_type is not None:
             return cast(str, (await typed_call(self.model, messages, output_type, options)).output)
@@ -227,32 +241,3 @@ class BaseAgent(ABC):
 def typed(output_type: Any) -> dict[str, Any]:
     """The type as an option, where there is one: a user's own `events` or `run` may know none."""
     return {} if output_type is None else {"output_type": output_type}
-
-
-def check_parts(name: str, value: object, model: object) -> None:
-    """Refuse an empty name, and anything that is not an asynchronous model."""
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{name} must be a non-empty string, not {value!r}")
-    if not isinstance(model, BaseModel):
-        if type(model).__module__.startswith("tframex.sync"):
-            raise ConfigurationError(
-                f"{value!r} is asynchronous but its model is synchronous. Take both from the same place: either "
-                "tframex.model and tframex.agents, or tframex.sync."
-            )
-        raise ConfigurationError(
-            f"the model of {value!r} must be a tframex.model.BaseModel (such as VLLMModel), not {type(model).__name__}"
-        )
-
-
-def check_prompt(prompt: object, name: str = "prompt") -> str:
-    """Refuse an empty prompt."""
-    if not isinstance(prompt, str) or not prompt.strip():
-        raise ConfigurationError(f"{name} must be a non-empty string, not {prompt!r}")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as exc:
-        raise ConfigurationError(
-            f"{name} has half of a character at position {exc.start} (a lone surrogate), which cannot be sent; decode the "
-            "text it comes from with errors='replace'"
-        ) from exc
-    return prompt

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, TypeVar, overload
 
-from tframex._types import Message
+from tframex._types import Message, Messages
+from tframex.agents._history import after, exchange_of
 from tframex.agents.base import BaseAgent, check_prompt, typed
 from tframex.completion import Completion
 from tframex.events import Event, RunFinished, StepFinished
@@ -38,8 +39,26 @@ class BasicAgent(BaseAgent):
         user: Message = {"role": "user", "content": check_prompt(prompt)}
         return [{"role": "system", "content": self.system_prompt}, user] if self.system_prompt else [user]
 
+    def build_conversation(self, prompt: str, history: Messages) -> list[Message]:
+        """The messages that are sent for `prompt` after what was said before it.
+
+        The history has the prompts as they were given, and the answers. It goes before the last message of the user of
+        `build_messages`. Override this where it belongs elsewhere.
+
+        Args:
+            prompt: What to do.
+            history: The conversation before it, oldest message first.
+        """
+        return after(history, self.build_messages(prompt))
+
     async def events(
-        self, prompt: str, *, restart: bool = False, output_type: Any = None, **options: Any
+        self,
+        prompt: str,
+        *,
+        restart: bool = False,
+        history: list[Message] | None = None,
+        output_type: Any = None,
+        **options: Any,
     ) -> AsyncGenerator[Event, None]:
         """What happens until the answer is complete; `run`, `stream`, `complete` and `stream_to_file` are derived from it.
 
@@ -50,6 +69,8 @@ class BasicAgent(BaseAgent):
             prompt: What to do.
             restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
                 void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
+            history: The conversation before the prompt, as the Chat Completions API has it. When the answer is complete,
+                the prompt and the answer are added to it. See `Conversation`, which keeps one.
             output_type: The type that the answer is to have; its value is `Completion.output`. An answer of another type is
                 void and asked for again (`max_output_retries`, 2 by default). Without `restart`, there is an `OutputPiece`
                 whenever the value has grown.
@@ -64,9 +85,17 @@ class BasicAgent(BaseAgent):
         hide_values(options)
         # A subclass with its own `run` has the events of that.
         options.update(typed(output_type))
-        own = super().events(prompt, **options) if self._has_own_run else self._answer(prompt, restart, options)
-        async with Closing(own) as events:
+        if history is not None:
+            options["history"] = history
+        if self._has_own_run:
+            async with Closing(super().events(prompt, **options)) as events:
+                async for event in events:
+                    yield event
+            return
+        async with Closing(self._answer(prompt, restart, options)) as events:
             async for event in events:
+                if isinstance(event, RunFinished) and history is not None:
+                    history += exchange_of(prompt, event.result.text)
                 yield event
 
     @overload
@@ -124,16 +153,19 @@ class BasicAgent(BaseAgent):
         return type(self).run is not BasicAgent.run
 
     async def _answer(self, prompt: str, restart: bool, options: dict[str, Any]) -> AsyncGenerator[Event, None]:
-        messages = self.build_messages(prompt)
-        output_type = options.get("output_type")
+        own = {name: value for name, value in options.items() if name not in ("history", "output_type")}
+        history, output_type = options.get("history"), options.get("output_type")
+        messages = self.build_conversation(prompt, history) if history else self.build_messages(prompt)
         if output_type is None:
-            ready = await self.model.fit(messages, options)
+            ready = await self.model.fit(messages, own)
             answering = self.model.events(messages, restart=restart, **ready)
         else:
-            own = {name: value for name, value in options.items() if name != "output_type"}
             answering = typed_events(self.model, messages, output_type, own, shown=not restart)
         async with Closing(answering) as events:
             async for event in events:
                 if isinstance(event, RunFinished):
                     yield StepFinished("answer", "answer", event.result)
                 yield event
+
+    def _request(self, prompt: str, history: Messages) -> tuple[list[Message], Sequence[dict[str, Any]]]:
+        return self.build_conversation(prompt, history), ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any
 
-from tframex._types import Message
+from tframex._types import Message, Messages
 from tframex.agents._tool_history import ToolHistory
 from tframex.agents._tool_limits import Limits
 from tframex.agents._tool_results import Reader
@@ -187,3 +187,8 @@ class ToolAgent(BaseAgent):
                     yield TextPiece(event.result.text)
                 if not isinstance(event, TextPiece):
                     yield event
+
+    def _request(self, prompt: str, history: Messages) -> tuple[list[Message], Sequence[dict[str, Any]]]:
+        conversation = ToolHistory(self.system_prompt, [*history])
+        conversation.asked(prompt)
+        return conversation.sent, self.tools.definitions()

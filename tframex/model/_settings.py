@@ -92,6 +92,7 @@ _ELSEWHERE = {
         "model_name",
     ),
     "events": ("restart",),
+    "an agent, or _stream_and_aggregate in a run of your own": ("history",),
     "call, stream and events": ("max_output_retries", "output_type"),
 }
 _HOMES = {name: home for home, names in _ELSEWHERE.items() for name in names}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from tframex import agents as _agents
 from tframex import model as _model
-from tframex._types import Message
+from tframex._types import Message, Messages
 from tframex.agents import Reader
 from tframex.events import Event
 from tframex.exchange import hide_values
@@ -84,12 +84,22 @@ class BasicAgent(BaseAgent):
         return _bridge.run(lambda: self._async.run(prompt, output_type=output_type, **options))
 
     def events(
-        self, prompt: str, *, restart: bool = False, output_type: Any = None, **options: Any
+        self,
+        prompt: str,
+        *,
+        restart: bool = False,
+        history: list[Message] | None = None,
+        output_type: Any = None,
+        **options: Any,
     ) -> Generator[Event, None, None]:
-        return _bridge.iterate(lambda: self._async.events(prompt, restart=restart, output_type=output_type, **options))
+        asked: Any = {"restart": restart, "history": history, "output_type": output_type}
+        return _bridge.iterate(lambda: self._async.events(prompt, **asked, **options))
 
     def build_messages(self, prompt: str) -> list[Message]:
         return self._async.build_messages(prompt)
+
+    def build_conversation(self, prompt: str, history: Messages) -> list[Message]:
+        return self._async.build_conversation(prompt, history)
 
 
 @mirrors(_agents.ContextAgent)
