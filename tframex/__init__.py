@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         BaseAgent as BaseAgent,
         BasicAgent as BasicAgent,
         ContextAgent as ContextAgent,
+        Conversation as Conversation,
         ToolAgent as ToolAgent,
     )
     from tframex.chunking import Chunk as Chunk, Chunker as Chunker, chunk_text as chunk_text
@@ -93,7 +94,7 @@ __version__ = "0.1.0"
 
 # The module of each public name. Type checkers read the imports above, which a test compares with this.
 _MODULES = {
-    "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent", "ToolAgent"),
+    "tframex.agents": ("BaseAgent", "BasicAgent", "ContextAgent", "Conversation", "ToolAgent"),
     "tframex.chunking": ("Chunk", "Chunker", "chunk_text"),
     "tframex.client": ("APIStreamInterruptedError", "APIStreamTimeoutError", "AsyncOpenAI", "OpenAI"),
     "tframex.errors": (

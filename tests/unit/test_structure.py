@@ -216,6 +216,7 @@ PAIRS = [
     (agents.BaseAgent, sync.BaseAgent),
     (agents.BasicAgent, sync.BasicAgent),
     (agents.ContextAgent, sync.ContextAgent),
+    (agents.Conversation, sync.Conversation),
     (agents.ToolAgent, sync.ToolAgent),
     (systems.BaseSystem, sync.BaseSystem),
     (systems.ChainOfAgents, sync.ChainOfAgents),

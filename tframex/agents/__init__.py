@@ -4,6 +4,7 @@ from tframex.agents._tool_results import Reader
 from tframex.agents.base import BaseAgent
 from tframex.agents.basic import BasicAgent
 from tframex.agents.context import ContextAgent
+from tframex.agents.conversation import Conversation
 from tframex.agents.tool_agent import ToolAgent
 
-__all__ = ["BaseAgent", "BasicAgent", "ContextAgent", "Reader", "ToolAgent"]
+__all__ = ["BaseAgent", "BasicAgent", "ContextAgent", "Conversation", "Reader", "ToolAgent"]

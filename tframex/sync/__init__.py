@@ -6,6 +6,7 @@ They run on one background thread with its own event loop, started at first use.
 from tframex.local import LocalServer
 from tframex.sync._blocking import blocking
 from tframex.sync.agents import BaseAgent, BasicAgent, ContextAgent, ToolAgent
+from tframex.sync.conversation import Conversation
 from tframex.sync.model import BaseModel, EndpointCounter, VLLMModel
 from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
 from tframex.tools import AskAgain, Tool, ToolContext, ToolFailure, Toolset, tool
@@ -18,6 +19,7 @@ __all__ = [
     "BasicAgent",
     "ChainOfAgents",
     "ContextAgent",
+    "Conversation",
     "EndpointCounter",
     "LocalServer",
     "LongTextSystem",

@@ -9,6 +9,7 @@ from tframex import model as _model
 from tframex import systems as _systems
 from tframex.errors import ConfigurationError
 from tframex.sync.agents import BaseAgent, BasicAgent, ToolAgent
+from tframex.sync.conversation import Conversation
 from tframex.sync.model import BaseModel, VLLMModel
 from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
 
@@ -21,6 +22,7 @@ _FORMS: tuple[tuple[type, Any], ...] = (
     (_agents.BasicAgent, BasicAgent),
     (_agents.ToolAgent, ToolAgent),
     (_agents.BaseAgent, BaseAgent),
+    (_agents.Conversation, Conversation),
     (_systems.ChainOfAgents, ChainOfAgents),
     (_systems.MapReduceSystem, MapReduceSystem),
     (_systems.LongTextSystem, LongTextSystem),
@@ -39,6 +41,8 @@ def blocking(target: _agents.BasicAgent) -> BasicAgent: ...
 def blocking(target: _agents.ToolAgent) -> ToolAgent: ...
 @overload
 def blocking(target: _agents.BaseAgent) -> BaseAgent: ...
+@overload
+def blocking(target: _agents.Conversation) -> Conversation: ...
 @overload
 def blocking(target: _systems.ChainOfAgents) -> ChainOfAgents: ...
 @overload

@@ -72,13 +72,11 @@ def synchronous(value: Any) -> Any:
     return value
 
 
-def unwrap(value: Any, kind: type, name: str) -> Any:
+def unwrap(value: Any, kind: type, name: str, such_as: str = "model (such as tframex.sync.VLLMModel)") -> Any:
     """The asynchronous object behind a synchronous one; an asynchronous one is taken as it is."""
     target = value._async if isinstance(value, Facade) else value
     if not isinstance(target, kind):
-        raise ConfigurationError(
-            f"{name} must be a tframex.sync model (such as tframex.sync.VLLMModel), not {type(value).__name__}"
-        )
+        raise ConfigurationError(f"{name} must be a tframex.sync {such_as}, not {type(value).__name__}")
     return target
 
 
