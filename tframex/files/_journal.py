@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from tframex.errors import CheckpointError, ConfigurationError
 from tframex.files._claim import Claim
 from tframex.files._fork_lock import ForkLock
+from tframex.files._new_database import SCHEMA, copy_new
 from tframex.files._row import Row
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ T = TypeVar("T")
 
 _ATTEMPTS = 250
 _FORMAT = "tframex checkpoint 2"
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS steps (name TEXT PRIMARY KEY, key TEXT NOT NULL, start INTEGER NOT NULL, "
-    '"end" INTEGER NOT NULL, done INTEGER NOT NULL, text TEXT NOT NULL, tokens INTEGER NOT NULL, '
-    "details TEXT NOT NULL) WITHOUT ROWID",
-)
 _SELECT = 'SELECT name, key, start, "end", done, text, tokens, details FROM steps'
 
 
@@ -99,19 +94,20 @@ class Journal:
         return claim
 
     def _open(self, job: str | None) -> sqlite3.Connection:
+        try:
+            is_new = job is not None and copy_new(self.path)
+        except OSError as exc:
+            raise self._unusable(exc) from exc
         database = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if tables and not {"meta", "steps"} <= tables:
-                raise CheckpointError(
-                    f"{self.path} is a database but not a checkpoint; give another file", path=str(self.path)
-                )
-            _write_ahead(database)
+            if not is_new:
+                self._check_tables(database)
+                _write_ahead(database)
             # A power failure may cost the last steps, never the file; a killed process costs nothing.
             database.execute("PRAGMA synchronous=NORMAL")
             # Another process may be making the same file.
             database.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
+            for statement in () if is_new else SCHEMA:
                 database.execute(statement)
             given = [("format", _FORMAT), ("job", job)] if job is not None else []
             database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", given)
@@ -133,6 +129,13 @@ class Journal:
             database.close()
             raise
         return database
+
+    def _check_tables(self, database: sqlite3.Connection) -> None:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and not {"meta", "steps"} <= tables:
+            raise CheckpointError(
+                f"{self.path} is a database but not a checkpoint; give another file", path=str(self.path)
+            )
 
     def get(self, name: str) -> Row | None:
         """The step of that name, or None if it has not begun."""
