@@ -1,9 +1,9 @@
-"""Runs with three tools that are killed at each row of their journal: `python -m tests.killed_run FOLDER ORDER POLICY`.
+"""Runs with three tools, killed at each row of their journal: `python -m tests.killed_run FOLDER URL ORDER POLICY`.
 
-ORDER is `sequence` (each step asks for one call) or `parallel` (one step asks for three). POLICY is the tools'
-`on_uncertain`. For every row there are a run that is killed before the row is written, and one that is killed after that,
-each in a folder of its own below FOLDER: the checkpoint `run.sqlite`, and a line for each answer that was paid (`answers`)
-and each effect (`effects`). The last folder is that of a run that has ended by itself.
+URL is a server that plays `answer`. ORDER is `sequence` (each answer asks for one call) or `parallel` (one asks for three).
+POLICY is the tools' `on_uncertain`. A run is killed after each row is written, and between each effect and the row that
+says so, each run in its own folder below FOLDER: the checkpoint `run.sqlite`, and a line for each effect (`effects`). The
+last folder is that of a run that has ended by itself.
 """
 
 from __future__ import annotations
@@ -12,23 +12,29 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 
-from tframex.completion import Choice, Completion, ToolCall
-from tframex.files import Journal, Row
-from tframex.tools import RunJournal, Tool, ToolContext, Toolset
+from tframex.agents import ToolAgent
+from tframex.files import Journal, Row, _journal
+from tframex.model import VLLMModel
+from tframex.testing import Answer
+from tframex.tools import Tool, ToolContext, Toolset
 
-__all__ = ["ANSWERS", "happened", "lines", "main", "run"]
+__all__ = ["answer", "child", "happened", "lines", "main", "run"]
 
-_CALLS = [ToolCall(0, f"id-{letter}", f"write_{letter}", f'{{"text": "{letter}"}}') for letter in "abc"]
-ANSWERS = {
-    "sequence": [[_CALLS[0]], [_CALLS[1]], [_CALLS[2]], []],
-    "parallel": [_CALLS, []],
-}
+CALLS = [(f"write_{letter}", {"text": letter}) for letter in "abc"]
+
+
+def answer(request: Mapping[str, Any]) -> Answer:
+    """What the model says: by the order that the prompt names, and how far the conversation is."""
+    number = sum(message["role"] == "assistant" for message in request["messages"])
+    steps = [[call] for call in CALLS] if "sequence" in request["messages"][0]["content"] else [CALLS]
+    return Answer(calls=steps[number]) if number < len(steps) else Answer("done")
 
 
 def lines(path: Path) -> list[str]:
@@ -69,37 +75,28 @@ def tools(folder: Path, policy: str) -> Toolset:
     return Toolset([tool(letter) for letter in "abc"])
 
 
-async def run(folder: Path, order: str, policy: str) -> str:
-    toolset = tools(folder, policy)
-    async with RunJournal(folder / "run.sqlite", "writer", order) as journal:
-        for number, calls in enumerate(ANSWERS[order]):
-            step = str(number)
-            found = await journal.answer(step)
-            if not isinstance(found, Completion):
-                write(folder / "answers", step)
-                text = "" if calls else "done"
-                found = Completion((Choice(text, tool_calls=tuple(calls)),))
-                await journal.answering(step).finish(found)
-            if not found.tool_calls:
-                await journal.end(found.text)
-                return found.text
-            outcomes = await toolset.run(found.tool_calls, run_id=journal.run_id, step=step, recorder=journal)
-            assert [outcome.content for outcome in outcomes] == [f"wrote {call.id[-1]}" for call in calls], outcomes
-    raise AssertionError
+async def run(folder: Path, url: str, order: str, policy: str) -> str:
+    async with VLLMModel("fake", url, "k") as model:
+        agent = ToolAgent("writer", model, tools(folder, policy))
+        answered: str = await agent.run(f"{order} {folder.name}", checkpoint=folder / "run.sqlite")
+        return answered
 
 
-def kill_at(number: int, when: str) -> None:
-    """Kill this process before or after a row is written."""
+def kill_at(number: int) -> None:
+    """Kill this process at a point: after a row is written, or between an effect and the row that says so."""
     put, count = Journal.put, 0
 
-    def counted(journal: Journal, row: Row) -> None:
+    def point() -> None:
         nonlocal count
-        here, count = count == number, count + 1
-        if here and when == "before":
+        if count == number:
             kill()
+        count += 1
+
+    def counted(journal: Journal, row: Row) -> None:
+        if row.done and "call" in row.details:
+            point()
         put(journal, row)
-        if here:
-            kill()
+        point()
 
     Journal.put = counted  # type: ignore[method-assign,assignment]
 
@@ -109,10 +106,10 @@ def kill() -> None:
     os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
-def one(folder: Path, order: str, policy: str, number: int, when: str) -> None:
+def one(folder: Path, url: str, order: str, policy: str, number: int) -> None:
     folder.mkdir()
-    kill_at(number, when)
-    anyio.run(run, folder, order, policy)
+    kill_at(number)
+    anyio.run(run, folder, url, order, policy)
 
 
 def child(*arguments: Any) -> int:
@@ -130,11 +127,12 @@ def child(*arguments: Any) -> int:
 
 
 def main() -> None:
-    folder, order, policy = sys.argv[1:]
+    folder, *settings = sys.argv[1:]
+    # What a killed process has written is there without waiting for the disk.
+    _journal._SYNCHRONOUS = "OFF"
     for number in range(100):
-        for when in ("before", "after"):
-            if child(Path(folder) / f"{number:02}-{when}", order, policy, number, when) == 0:
-                return
+        if child(Path(folder) / f"{number:02}", *settings, number) == 0:
+            return
 
 
 if __name__ == "__main__":

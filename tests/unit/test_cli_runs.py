@@ -14,7 +14,7 @@ from tframex.cli._app import app
 from tframex.completion import Choice, Completion, ToolCall
 from tframex.errors import ApprovalNeeded, CheckpointError, ToolError
 from tframex.files import Journal, Row
-from tframex.tools import RunJournal, Toolset, read_run, tool
+from tframex.tools import ArrivingAnswer, RunJournal, Toolset, read_run, tool
 
 CALLS = (
     ToolCall(0, "call_a", "look", '{"city": "Bern"}'),
@@ -41,11 +41,11 @@ def send() -> str:
 
 async def work(path: Path, text: str = "") -> None:
     async with RunJournal(path, "clerk", "Pay the invoice.") as journal:
-        await journal.answering("1").finish(Completion((Choice("I pay.", tool_calls=CALLS),)))
+        await journal.answered("1", Completion((Choice("I pay.", tool_calls=CALLS),)))
         await Toolset([look, pay, send]).run(CALLS, step="1", recorder=journal)
-        recorder = journal.answering("2")
+        recorder = ArrivingAnswer(journal, "2")
         if text:
-            await recorder.finish(Completion((Choice(text),)))
+            await journal.answered("2", Completion((Choice(text),)))
             await journal.end(text)
         else:
             recorder.add("All is")
@@ -162,5 +162,5 @@ def test_a_run_that_is_alive_says_so(tmp_path: Path) -> None:
             return read_run(path)
 
     found = anyio.run(body)
-    assert (found.state, found.prompt, found.pending) == ("running", "", ())
+    assert (found.state, found.prompt, found.pending) == ("running", "Pay.", ())
     assert read_run(path).state == "stopped"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -15,13 +16,15 @@ import anyio.lowlevel
 import pytest
 
 from tests.conftest import ROOT, Colour
-from tests.killed_run import ANSWERS, happened, lines, run
+from tests.killed_run import answer, happened, lines, run
 from tframex.completion import Choice, Completion, Timings, ToolCall, Usage
 from tframex.errors import ApprovalNeeded, CheckpointError, ConfigurationError, ToolError, UncertainCallError
-from tframex.files import read_journal
+from tframex.files import _journal, read_journal
 from tframex.model import PartialAnswer
 from tframex.sync import _bridge
+from tframex.testing import FakeVLLM
 from tframex.tools import (
+    ArrivingAnswer,
     RunJournal,
     Toolset,
     approve,
@@ -32,8 +35,8 @@ from tframex.tools import (
 )
 
 
-def killed_runs(folder: Path, order: str, policy: str) -> list[Path]:
-    subprocess.run([sys.executable, "-m", "tests.killed_run", str(folder), order, policy], cwd=ROOT, check=True)
+def killed_runs(folder: Path, *settings: str) -> list[Path]:
+    subprocess.run([sys.executable, "-m", "tests.killed_run", str(folder), *settings], cwd=ROOT, check=True)
     return sorted(folder.iterdir())
 
 
@@ -51,51 +54,62 @@ def decide(error: UncertainCallError) -> None:
 
 
 @pytest.mark.parametrize("policy", ["retry", "key", "function", "ask"])
-@pytest.mark.parametrize("order", ["sequence", "parallel"])
+@pytest.mark.parametrize(("order", "answers"), [("sequence", 4), ("parallel", 2)])
 def test_a_run_killed_at_any_row_of_its_journal_does_everything_exactly_as_its_tools_say(
-    order: str, policy: str, tmp_path: Path
+    order: str, answers: int, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A finished call never runs again, one that had not begun runs once, one between the two as `on_uncertain` says."""
-    folders = killed_runs(tmp_path, order, policy)
-    rows = 2 + len(ANSWERS[order]) + 6
-    assert len(folders) == 2 * rows + 1
-    uncertain = 0
-    for folder in folders:
-        before, paid = effects(folder), Counter(lines(folder / "answers"))
-        written = {row.name: row for row in read_journal(folder / "run.sqlite")} if paid else {}
-        calls = {row.details["call"]["id"][-1]: row for row in written.values() if "call" in row.details}
-        asked = 0
-        while True:
-            try:
-                assert anyio.run(run, folder, order, policy) == "done"
-                break
-            except UncertainCallError as error:
-                asked += 1
-                decide(error)
-        after = effects(folder)
-        for letter in "abc":
-            row = calls.get(letter)
-            if row is None:
-                assert (before[letter], after[letter]) == (0, 1), folder.name
-            elif row.done:
-                assert (before[letter], after[letter]) == (1, 1), folder.name
-            else:
-                uncertain += 1
-                again = policy in ("retry", "key")
-                assert after[letter] == (before[letter] + 1 if again else 1), folder.name
-                keys = {line.split()[1] for line in lines(folder / "effects") if line.startswith(letter)}
-                assert keys == {row.key}, folder.name
-        assert asked == (1 if policy == "ask" and any(not row.done for row in calls.values()) else 0)
-        # An answer is paid again only if the run was killed before it was written.
-        again_paid = Counter(lines(folder / "answers"))
-        for number in range(len(ANSWERS[order])):
-            written_before = f"{number}/answer" in written
-            assert again_paid[str(number)] == paid[str(number)] + (not written_before), folder.name
-        # And once more: everything is in the journal.
-        assert anyio.run(run, folder, order, policy) == "done"
-        assert (effects(folder), Counter(lines(folder / "answers"))) == (after, again_paid)
+    monkeypatch.setattr(_journal, "_SYNCHRONOUS", "OFF")
+    with FakeVLLM(answer) as server:
+        folders = killed_runs(tmp_path, server.url, order, policy)
+        # After the rows of the run, its answers, each call's begin and end, its end; after each effect; and one not killed.
+        assert len(folders) == 1 + answers + 6 + 1 + 3 + 1
+        uncertain = sum(check(folder, server, order, policy, answers) for folder in folders)
     # Before and after each of the three effects.
     assert uncertain >= 6
+
+
+def check(folder: Path, server: FakeVLLM, order: str, policy: str, answers: int) -> int:
+    """Continue a killed run, and compare. Returns how many calls were uncertain."""
+
+    def asked() -> int:
+        return sum(
+            request.body["messages"][0]["content"] == f"{order} {folder.name}" for request in server.completions()
+        )
+
+    def again() -> str:
+        return anyio.run(run, folder, server.url, order, policy)
+
+    before, paid = effects(folder), asked()
+    path = folder / "run.sqlite"
+    written = {row.name: row for row in read_journal(path)} if path.exists() else {}
+    calls = {row.details["call"]["arguments"]: row for row in written.values() if "call" in row.details}
+    uncertain = [row for row in calls.values() if not row.done]
+    if policy == "ask" and uncertain:
+        with pytest.raises(UncertainCallError) as caught:
+            again()
+        decide(caught.value)
+    assert again() == "done"
+    after = effects(folder)
+    for letter in "abc":
+        row = calls.get(json.dumps({"text": letter}))
+        if row is None:
+            assert (before[letter], after[letter]) == (0, 1), folder.name
+        elif row.done:
+            assert (before[letter], after[letter]) == (1, 1), folder.name
+        else:
+            assert after[letter] == (before[letter] + 1 if policy in ("retry", "key") else 1), folder.name
+            keys = {line.split()[1] for line in lines(folder / "effects") if line.startswith(letter)}
+            assert keys == {row.key}, folder.name
+    # An answer is paid again only if the run was killed before it was written.
+    journalled = sum(name.endswith("/answer") for name in written)
+    assert asked() == paid + answers - journalled, folder.name
+    assert paid - journalled in (0, 1)
+    if uncertain:
+        # And once more: everything is in the journal.
+        assert again() == "done"
+        assert (effects(folder), asked()) == (after, paid + answers - journalled)
+    return len(uncertain)
 
 
 def everywhere(colour: Colour, body: Callable[[], Awaitable[Any]]) -> Any:
@@ -309,7 +323,7 @@ def test_a_complete_answer_is_read_as_it_was_written(colour: Colour, tmp_path: P
     async def body() -> None:
         async with RunJournal(tmp_path / "run.sqlite", "clerk", "Pay.") as journal:
             assert await journal.answer("0") is None
-            await journal.answering("0").finish(answer)
+            await journal.answered("0", answer)
             assert await journal.answer("0") == answer
         async with RunJournal(tmp_path / "run.sqlite", "clerk", "Pay.") as journal:
             assert await journal.answer("0") == answer
@@ -320,7 +334,7 @@ def test_a_complete_answer_is_read_as_it_was_written(colour: Colour, tmp_path: P
 def test_what_has_arrived_of_an_answer_is_kept_until_it_is_complete(tmp_path: Path) -> None:
     async def body() -> None:
         async with RunJournal(tmp_path / "run.sqlite", "clerk", "Pay.") as journal:
-            recorder = journal.answering("0")
+            recorder = ArrivingAnswer(journal, "0")
             assert not recorder.add("Red, ")
             recorder._saved_at -= 1
             assert recorder.add("green ", 2)
@@ -330,7 +344,7 @@ def test_what_has_arrived_of_an_answer_is_kept_until_it_is_complete(tmp_path: Pa
             recorder.add("x" * 200_000)
             await recorder.save()
             assert await journal.answer("0") == PartialAnswer("x" * 200_000, 1)
-            await recorder.finish(Completion((Choice("all"),)))
+            await journal.answered("0", Completion((Choice("all"),)))
             assert await journal.answer("0") == Completion((Choice("all"),))
 
     anyio.run(body)

@@ -6,10 +6,11 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace as replaced
 
+from tframex.agents._recorded_answer import recorded_answer
 from tframex.agents._tool_history import ToolHistory, is_object
 from tframex.agents._tool_limits import Limits, Spent
 from tframex.agents._tool_results import Reader, ResultLimit, shortened
@@ -19,9 +20,6 @@ from tframex.events import Event, RunFinished, StepFinished, ToolResult, in_step
 from tframex.model import BaseModel, Output, total_usage
 from tframex.tasks import Closing, call_user, emitted
 from tframex.tools import CallRecorder, Toolset
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["ToolRun"]
 
@@ -71,7 +69,7 @@ class ToolRun:
 
     def __post_init__(self) -> None:
         self._spent = Spent(self.limits, self.agent_id, self.history.messages)
-        self._run_id = uuid.uuid4().hex
+        self._run_id = self.recorder.run_id or uuid.uuid4().hex
         self._output_retries = 0
         self._results = ResultLimit(self.model)
 
@@ -79,16 +77,20 @@ class ToolRun:
         """What happens until the answer is there."""
         while True:
             step = self._spent.next_step()
-            async with self._spent.within(self._answer(step)) as events:
+            answer = recorded_answer(self.recorder, step, self._spent.completions, self._answer)
+            async with self._spent.within(answer) as events:
                 async for event in events:
                     yield event
             completion = self._spent.completions[-1]
             calls = self._complete_calls(completion)
+            finished = None if calls else self._finished(completion)
+            # Only now: what has just been refused is asked for again by a run that continues.
+            await self.recorder.answered(step, completion)
             if not calls:
-                finished = self._finished(completion)
                 if finished is None:
                     continue
                 self.history.answered(completion)
+                await self.recorder.end(finished.text)
                 yield RunFinished(finished)
                 return
             self._spent.note_calls(len(calls))
@@ -155,7 +157,9 @@ class ToolRun:
             if not calls and not completion.text.strip():
                 raise self._cut(completion, "before the model had written an answer or a call")
         taken = self.history.ids
-        return [replace(call, id=f"{call.id}_{uuid.uuid4().hex[:8]}") if call.id in taken else call for call in calls]
+        # The same in a run that continues, which finds its calls by their ids.
+        step = len(self._spent.completions)
+        return [replace(call, id=f"{call.id}_{step}") if call.id in taken else call for call in calls]
 
     def _cut(self, completion: Completion, where: str) -> Exception:
         limit, usage = self.model.answer_tokens(self.options), completion.usage
@@ -232,7 +236,7 @@ class ToolRun:
                     started = True
                     yield event
             for result in long:
-                results[result.call.id] = await self._read(result.content)
+                results[result.call.id] = await self._read(f"{step}/{result.call.id}", result.content)
                 yield replaced(result, content=results[result.call.id])
         except (ApprovalNeeded, UncertainCallError):
             # Nothing has run: a run that continues comes back to these calls.
@@ -247,8 +251,11 @@ class ToolRun:
         tool = self.tools.get(call.name)
         return await self._results.of(None if tool is None else tool.max_result_tokens)
 
-    async def _read(self, text: str) -> str:
+    async def _read(self, name: str, text: str) -> str:
         """What a reader finds in a long result."""
         assert self.reader is not None
-        found = await call_user(self.reader.run, self.prompt, text)
+        found = await self.recorder.kept(name)
+        if found is None:
+            found = await call_user(self.reader.run, self.prompt, text)
+            await self.recorder.keep(name, found)
         return f"[The result was too long. What it says about the question:]\n{found}"

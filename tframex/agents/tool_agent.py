@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tframex._types import Message, Messages
@@ -17,7 +18,7 @@ from tframex.events import Event, RunFinished, TextPiece
 from tframex.exchange import hide_values
 from tframex.model import BaseModel, Output
 from tframex.tasks import Closing
-from tframex.tools import Tool, Toolset
+from tframex.tools import CallRecorder, RunJournal, Tool, Toolset
 
 __all__ = ["ToolAgent"]
 
@@ -88,6 +89,7 @@ class ToolAgent(BaseAgent):
         deps: Any = None,
         output_type: Any = None,
         tool_choice: str = "auto",
+        checkpoint: str | Path | None = None,
         **options: Any,
     ) -> AsyncGenerator[Event, None]:
         """What happens until the answer is complete; `run`, `stream`, `complete` and `stream_to_file` are derived from it.
@@ -105,39 +107,48 @@ class ToolAgent(BaseAgent):
             deps: What the tools get as `ToolContext.deps`.
             output_type: The type of the answer, instead of the agent's.
             tool_choice: What the first answer is: `"auto"`, `"required"` (calls), or the name of the tool to call.
+            checkpoint: A file in which answers and calls are written down. The same run again continues, however it has
+                ended: what is in the file is not asked again, and no finished call runs again. It is kept at the end.
             **options: Options for the model.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
             RunLimitError: The run has reached one of its limits; `history` is on the error.
             ToolError: A tool has raised an error that is none for the model.
+            ApprovalNeeded: A call waits for approval (`Tool.approve`).
+            UncertainCallError: An earlier run was killed in the middle of a call (`Tool.on_uncertain`).
+            CheckpointError: The checkpoint is damaged, belongs to another run, or is in use.
             OutputValidationError: The answer is not of the type, also after `max_output_retries` corrections.
             ContextLengthError: The conversation does not fit into the window, even with all results shortened.
             ModelError: The model could not answer, or not completely.
         """
         hide_values(options)
         kind = output_type or self.output_type
-        conversation = ToolHistory(self.system_prompt, [] if history is None else history)
-        conversation.asked(check_prompt(prompt))
-        run = ToolRun(
-            agent_id=self.agent_id,
-            model=self.model,
-            tools=self.tools,
-            definitions=self.tools.definitions(),
-            history=conversation,
-            prompt=prompt,
-            limits=self.limits,
-            output=None if kind in (None, str) else Output.of(kind),
-            max_output_retries=self.max_output_retries,
-            choice=tool_choice,
-            deps=deps,
-            reader=self.reader,
-            restart=restart,
-            options=options,
-        )
-        async with Closing(run.events()) as events:
-            async for event in events:
-                yield event
+        check_prompt(prompt)
+        asked = [*history, {"role": "user", "content": prompt}] if history else prompt
+        async with CallRecorder() if checkpoint is None else RunJournal(checkpoint, self.agent_id, asked) as recorder:
+            conversation = ToolHistory(self.system_prompt, [] if history is None else history)
+            conversation.asked(prompt)
+            run = ToolRun(
+                agent_id=self.agent_id,
+                model=self.model,
+                tools=self.tools,
+                definitions=self.tools.definitions(),
+                history=conversation,
+                prompt=prompt,
+                limits=self.limits,
+                output=None if kind in (None, str) else Output.of(kind),
+                max_output_retries=self.max_output_retries,
+                choice=tool_choice,
+                deps=deps,
+                reader=self.reader,
+                restart=restart,
+                options=options,
+                recorder=recorder,
+            )
+            async with Closing(run.events()) as events:
+                async for event in events:
+                    yield event
 
     async def run(self, prompt: str, **options: Any) -> Any:
         """The answer to `prompt`: text, or a value of `output_type`.

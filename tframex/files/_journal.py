@@ -29,6 +29,7 @@ __all__ = ["Journal"]
 T = TypeVar("T")
 
 _ATTEMPTS = 250
+_SYNCHRONOUS = "NORMAL"
 _FORMAT = "tframex checkpoint 2"
 _SELECT = 'SELECT name, key, start, "end", done, text, tokens, details FROM steps'
 
@@ -104,7 +105,7 @@ class Journal:
                 self._check_tables(database)
                 _write_ahead(database)
             # A power failure may cost the last steps, never the file; a killed process costs nothing.
-            database.execute("PRAGMA synchronous=NORMAL")
+            database.execute(f"PRAGMA synchronous={_SYNCHRONOUS}")
             # Another process may be making the same file.
             database.execute("BEGIN IMMEDIATE")
             for statement in () if is_new else SCHEMA:

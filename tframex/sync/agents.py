@@ -154,9 +154,11 @@ class ToolAgent(BaseAgent):
         deps: Any = None,
         output_type: Any = None,
         tool_choice: str = "auto",
+        checkpoint: str | Path | None = None,
         **options: Any,
     ) -> Generator[Event, None, None]:
         asked: Any = {"restart": restart, "history": history, "deps": deps, "output_type": output_type}
+        asked["checkpoint"] = checkpoint
         return _bridge.iterate(lambda: self._async.events(prompt, tool_choice=tool_choice, **asked, **options))
 
     def run(self, prompt: str, **options: Any) -> Any:

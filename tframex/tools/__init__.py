@@ -1,5 +1,6 @@
 """Tools: typed functions that a model can call."""
 
+from tframex.tools._arriving import ArrivingAnswer
 from tframex.tools._calls import distinct_calls
 from tframex.tools._context import ToolContext
 from tframex.tools._decorator import tool
@@ -7,14 +8,14 @@ from tframex.tools._failures import AskAgain, ToolFailure
 from tframex.tools._outcome import ToolOutcome
 from tframex.tools._pending import PendingCall, approve, deny, pending_calls, resolve
 from tframex.tools._recorder import CallRecorder, Recalled
-from tframex.tools._run_journal import AnswerRecorder, RunJournal
+from tframex.tools._run_journal import RunJournal
 from tframex.tools._run_record import RecordedAnswer, RecordedResult, RunRecord, read_run
 from tframex.tools._settings import OnUncertain
 from tframex.tools._tool import Tool
 from tframex.tools._toolset import Toolset
 
 __all__ = [
-    "AnswerRecorder",
+    "ArrivingAnswer",
     "AskAgain",
     "CallRecorder",
     "OnUncertain",

@@ -46,7 +46,8 @@ def pending_calls(path: str | Path) -> list[PendingCall]:
     Raises:
         CheckpointError: There is no checkpoint, or it is damaged.
     """
-    return [found for row in read_journal(path) if (found := pending_in(row)) is not None]
+    waiting = [found for row in read_journal(path) if (found := pending_in(row)) is not None]
+    return sorted(waiting, key=lambda found: found.call.index)
 
 
 def approve(path: str | Path, call: ToolCall | str) -> None:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
 
-from tframex.completion import ToolCall
+from tframex.completion import Completion, ToolCall
+from tframex.model import PartialAnswer
 from tframex.tools._outcome import ToolOutcome
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["CallRecorder", "Recalled"]
 
@@ -30,16 +36,74 @@ class Recalled:
 
 
 class CallRecorder:
-    """Writes calls down, and remembers those of earlier runs. This one does neither; a `RunJournal` does.
+    """Writes a run down, and remembers what an earlier process has done of it. This one does neither; a `RunJournal` does.
 
     A call is written down before it begins, with its idempotency key, and after it has ended, with its outcome. So a call
     with an outcome never runs again, a call without a key has never run, and one with a key alone is uncertain.
 
     Attributes:
         path: The file; empty without one.
+        run_id: The run, the same after each kill; empty without a file.
     """
 
     path = ""
+    run_id = ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """End the use of the file."""
+
+    async def answer(self, step: str) -> Completion | PartialAnswer | None:
+        """The answer of a step: complete, what has arrived of it, or None if nothing has.
+
+        Args:
+            step: The step of the run.
+        """
+        return None
+
+    async def answered(self, step: str, completion: Completion) -> None:
+        """Write down the complete answer of a step, before its calls run.
+
+        Args:
+            step: The step of the run.
+            completion: The answer.
+        """
+
+    async def arrived(self, step: str, text: str, tokens: int) -> None:
+        """Write down what has arrived of an answer.
+
+        Args:
+            step: The step of the run.
+            text: The text so far.
+            tokens: How many tokens it is.
+        """
+
+    async def kept(self, name: str) -> str | None:
+        """The text that was kept under a name, or None.
+
+        Args:
+            name: The name.
+        """
+        return None
+
+    async def keep(self, name: str, text: str) -> None:
+        """Write down a text that has cost something.
+
+        Args:
+            name: A name of its own.
+            text: The text.
+        """
+
+    async def end(self, result: str) -> None:
+        """Write down that the run has ended.
+
+        Args:
+            result: Its result, for people to read.
+        """
 
     async def recall(self, step: str, calls: Sequence[ToolCall]) -> Sequence[Recalled]:
         """What is known of each of the calls of a step.

@@ -22,14 +22,11 @@ from tframex.tools._rows import RUN, answer_row, call_name, call_row, completion
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AnswerRecorder", "RunJournal"]
+__all__ = ["RunJournal"]
 
 # A row up to this size is written on the event loop: SQLite takes 20 us for it and does not wait for the disk, while a
 # thread takes 120 us.
 _SMALL = 100_000
-# What has arrived of an answer is written after this many seconds, if it has grown by this share.
-_SECONDS = 0.25
-_SHARE = 0.02
 
 
 class RunJournal(CallRecorder):
@@ -58,6 +55,7 @@ class RunJournal(CallRecorder):
         self._prompt = prompt
         self._journal: Journal
         self._keys: dict[str, str] = {}
+        self._recalled_answers: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await anyio.to_thread.run_sync(self._open)
@@ -75,8 +73,7 @@ class RunJournal(CallRecorder):
             row = self._journal.get(RUN)
             if row is None:
                 details = {"run_id": uuid.uuid4().hex, "agent_id": self._agent_id, "began": time.time()}
-                prompt = self._prompt if isinstance(self._prompt, str) else ""
-                row = Row(RUN, "", 0, 0, False, prompt, 0, details)
+                row = Row(RUN, "", 0, 0, False, _shown(self._prompt), 0, details)
                 self._journal.put(row)
             self.run_id = row.details["run_id"]
         except BaseException:
@@ -92,15 +89,48 @@ class RunJournal(CallRecorder):
         row = self._journal.get(f"{step}/answer")
         if row is None:
             return None
-        return completion_of(row) if row.done else PartialAnswer(row.text, row.tokens)
+        if not row.done:
+            return PartialAnswer(row.text, row.tokens)
+        self._recalled_answers.add(step)
+        return completion_of(row)
 
-    def answering(self, step: str) -> AnswerRecorder:
-        """Where the answer of a step is written while it arrives.
+    async def answered(self, step: str, completion: Completion) -> None:
+        """Write down the complete answer of a step, before its calls run.
 
         Args:
             step: The step.
+            completion: The answer.
         """
-        return AnswerRecorder(self, step)
+        if step not in self._recalled_answers:
+            await self._put(answer_row(step, completion.text, 0, completion))
+
+    async def kept(self, name: str) -> str | None:
+        """The text that was kept under a name, or None.
+
+        Args:
+            name: The name.
+        """
+        row = self._journal.get(f"kept/{name}")
+        return None if row is None else row.text
+
+    async def keep(self, name: str, text: str) -> None:
+        """Write down a text that has cost something.
+
+        Args:
+            name: A name of its own.
+            text: The text.
+        """
+        await self._put(Row(f"kept/{name}", "", 0, 0, True, text, 0, {}))
+
+    async def arrived(self, step: str, text: str, tokens: int) -> None:
+        """Write down what has arrived of an answer.
+
+        Args:
+            step: The step.
+            text: The text so far.
+            tokens: How many tokens it is.
+        """
+        await self._put(answer_row(step, text, tokens, None))
 
     async def end(self, result: str) -> None:
         """Write down that the run has ended.
@@ -180,50 +210,7 @@ class RunJournal(CallRecorder):
             await anyio.to_thread.run_sync(self._journal.put, row)
 
 
-class AnswerRecorder:
-    """Writes an answer down: now and then while it arrives, and when it is complete.
-
-    Args:
-        journal: Where to.
-        step: The step that it is the answer of.
-    """
-
-    def __init__(self, journal: RunJournal, step: str) -> None:
-        self._journal = journal
-        self._step = step
-        self._pieces: list[str] = []
-        self._tokens = self._saved = 0
-        self._saved_at = time.monotonic()
-
-    def add(self, text: str, tokens: int = 1) -> bool:
-        """Take a piece of the text; True if it is time to `save`.
-
-        Only text may be continued by a later run: do not add the pieces of calls, nor of what a grammar holds.
-
-        Args:
-            text: The piece.
-            tokens: How many tokens it is.
-        """
-        self._pieces.append(text)
-        self._tokens += tokens
-        grown = self._tokens - self._saved > _SHARE * self._saved
-        return grown and time.monotonic() - self._saved_at >= _SECONDS
-
-    def clear(self) -> None:
-        """The answer starts over."""
-        self._pieces.clear()
-        self._tokens = self._saved = 0
-
-    async def save(self) -> None:
-        """Write down what has arrived; also where the run is cancelled, since it has been paid for."""
-        self._saved, self._saved_at = self._tokens, time.monotonic()
-        if self._pieces:
-            await self._journal._put(answer_row(self._step, "".join(self._pieces), self._tokens, None))
-
-    async def finish(self, completion: Completion) -> None:
-        """Write down the complete answer.
-
-        Args:
-            completion: It.
-        """
-        await self._journal._put(answer_row(self._step, completion.text, self._tokens, completion))
+def _shown(prompt: Any) -> str:
+    """The prompt as people read it: of messages, the last."""
+    last = prompt[-1].get("content") if isinstance(prompt, list) and prompt and isinstance(prompt[-1], dict) else prompt
+    return last if isinstance(last, str) else ""
