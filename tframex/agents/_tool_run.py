@@ -254,8 +254,6 @@ class ToolRun:
     async def _read(self, name: str, text: str) -> str:
         """What a reader finds in a long result."""
         assert self.reader is not None
-        found = await self.recorder.kept(name)
-        if found is None:
-            found = await call_user(self.reader.run, self.prompt, text)
-            await self.recorder.keep(name, found)
+        run = self.reader.run
+        found = await self.recorder.once(name, lambda: call_user(run, self.prompt, text))
         return f"[The result was too long. What it says about the question:]\n{found}"

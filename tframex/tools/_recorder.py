@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -82,21 +82,14 @@ class CallRecorder:
             tokens: How many tokens it is.
         """
 
-    async def kept(self, name: str) -> str | None:
-        """The text that was kept under a name, or None.
-
-        Args:
-            name: The name.
-        """
-        return None
-
-    async def keep(self, name: str, text: str) -> None:
-        """Write down a text that has cost something.
+    async def once(self, name: str, work: Callable[[], Awaitable[str]]) -> str:
+        """The text that work with this name has returned, which an earlier process may have done.
 
         Args:
             name: A name of its own.
-            text: The text.
+            work: Does it.
         """
+        return await work()
 
     async def end(self, result: str) -> None:
         """Write down that the run has ended.

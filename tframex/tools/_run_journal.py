@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -104,23 +104,19 @@ class RunJournal(CallRecorder):
         if step not in self._recalled_answers:
             await self._put(answer_row(step, completion.text, 0, completion))
 
-    async def kept(self, name: str) -> str | None:
-        """The text that was kept under a name, or None.
-
-        Args:
-            name: The name.
-        """
-        row = self._journal.get(f"kept/{name}")
-        return None if row is None else row.text
-
-    async def keep(self, name: str, text: str) -> None:
-        """Write down a text that has cost something.
+    async def once(self, name: str, work: Callable[[], Awaitable[str]]) -> str:
+        """The text that work with this name has returned, which an earlier process may have done.
 
         Args:
             name: A name of its own.
-            text: The text.
+            work: Does it.
         """
-        await self._put(Row(f"kept/{name}", "", 0, 0, True, text, 0, {}))
+        row = self._journal.get(f"once/{name}")
+        if row is not None:
+            return row.text
+        text = await work()
+        await self._put(Row(f"once/{name}", "", 0, 0, True, text, 0, {}))
+        return text
 
     async def arrived(self, step: str, text: str, tokens: int) -> None:
         """Write down what has arrived of an answer.
