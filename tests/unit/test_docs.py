@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tframex.testing import FakeVLLM
+from tframex.testing import Answer, FakeVLLM
 
 SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
 # What the fake endpoint serves; the blocks name it as a user would name his own.
@@ -52,9 +53,25 @@ PYTHON = dict(blocks("python"))
 OUTPUTS = dict(outputs())
 
 
+# What the model does with a tool, and what it says when it has the result.
+PLAYS: dict[str, tuple[dict[str, Any], str]] = {
+    "weather": ({"city": "Bern"}, "Yes: it rains in Bern."),
+    "pay": ({"amount": 250}, "The invoice is paid."),
+}
+
+
+def play(request: Mapping[str, Any]) -> str | Answer:
+    """The model of the pages: it calls the first tool that it has, once."""
+    if not request.get("tools"):
+        return "Red, green and blue."
+    name = request["tools"][0]["function"]["name"]
+    arguments, said = PLAYS[name]
+    return said if request["messages"][-1]["role"] == "tool" else Answer(calls=[(name, arguments)])
+
+
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[FakeVLLM]:
-    with FakeVLLM("Red, green and blue.", model=MODEL) as server:
+    with FakeVLLM(play, model=MODEL) as server:
         yield server
 
 
