@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         StreamInterruptedError as StreamInterruptedError,
         TFrameXError as TFrameXError,
         ToolError as ToolError,
+        ToolServerError as ToolServerError,
         UncertainCallError as UncertainCallError,
         WrongLoopError as WrongLoopError,
     )
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     )
     from tframex.tools import (
         AskAgain as AskAgain,
+        MCPTools as MCPTools,
         Tool as Tool,
         ToolContext as ToolContext,
         ToolFailure as ToolFailure,
@@ -119,6 +121,7 @@ _MODULES = {
         "StreamInterruptedError",
         "TFrameXError",
         "ToolError",
+        "ToolServerError",
         "UncertainCallError",
         "WrongLoopError",
     ),
@@ -154,7 +157,7 @@ _MODULES = {
         "Vote",
     ),
     "tframex.tokens": ("TiktokenCounter", "TokenCounter"),
-    "tframex.tools": ("AskAgain", "Tool", "ToolContext", "ToolFailure", "Toolset", "tool"),
+    "tframex.tools": ("AskAgain", "MCPTools", "Tool", "ToolContext", "ToolFailure", "Toolset", "tool"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 _SUBMODULES = (

@@ -21,6 +21,7 @@
     ├── ToolError                               .tool .calls .path
     │   ├── UncertainCallError
     │   └── ApprovalNeeded
+    ├── ToolServerError
     ├── RunLimitError                           .limit .history .usage
     └── PartialFailureError                     .results .errors
 
@@ -55,6 +56,7 @@ __all__ = [
     "StreamInterruptedError",
     "TFrameXError",
     "ToolError",
+    "ToolServerError",
     "UncertainCallError",
     "WrongLoopError",
 ]
@@ -119,13 +121,12 @@ class ModelStatusError(ModelError):
         self,
         message: str,
         *,
-        model_id: str = "",
-        partial: str = "",
         status_code: int = 0,
         body: object = None,
         retry_after: float | None = None,
+        **details: Any,
     ) -> None:
-        super().__init__(message, model_id=model_id, partial=partial)
+        super().__init__(message, **details)
         self.status_code, self.body, self.retry_after = status_code, body, retry_after
 
 
@@ -225,6 +226,10 @@ class UncertainCallError(ToolError):
 
 class ApprovalNeeded(ToolError):  # noqa: N818 - the run has not failed: it waits
     """Calls wait for a person's approval; nothing of their step has run."""
+
+
+class ToolServerError(TFrameXError):
+    """A server of tools (MCP) could not be started or reached, or has ended."""
 
 
 class RunLimitError(TFrameXError):

@@ -15,7 +15,7 @@ import pytest
 
 import tframex
 from tests.conftest import ROOT
-from tframex import agents, model, sync, systems
+from tframex import agents, model, sync, systems, tools
 
 PACKAGE = ROOT / "tframex"
 
@@ -223,6 +223,7 @@ PAIRS = [
     (systems.LongTextSystem, sync.LongTextSystem),
     (systems.MapReduceSystem, sync.MapReduceSystem),
     (systems.MultiCallSystem, sync.MultiCallSystem),
+    (tools.MCPTools, sync.MCPTools),
 ]
 
 # A tool is the same in both colours: a synchronous function runs in a thread, an asynchronous one is awaited.

@@ -37,7 +37,7 @@ class ToolAgent(BaseAgent):
     Args:
         agent_id: A name for logs and errors.
         model: The model to work with.
-        tools: Typed functions and tools; or a `Toolset`.
+        tools: Typed functions, tools and toolsets, such as `MCPTools`; or one `Toolset`.
         system_prompt: Instructions that are sent before every conversation, as a system message.
         output_type: The type of the answer, if not text: `run` then returns a value of it.
         max_steps: How many answers of the model a run may take, the last one included.
@@ -57,7 +57,7 @@ class ToolAgent(BaseAgent):
         self,
         agent_id: str,
         model: BaseModel,
-        tools: Toolset | Iterable[Tool[..., Any] | Callable[..., Any]],
+        tools: Toolset | Iterable[Tool[..., Any] | Callable[..., Any] | Toolset],
         *,
         system_prompt: str | None = None,
         output_type: Any = None,

@@ -9,6 +9,7 @@ from tframex.sync.agents import BaseAgent, BasicAgent, ContextAgent, ToolAgent
 from tframex.sync.conversation import Conversation
 from tframex.sync.model import BaseModel, EndpointCounter, VLLMModel
 from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
+from tframex.sync.tools import MCPTools
 from tframex.tools import AskAgain, Tool, ToolContext, ToolFailure, Toolset, tool
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "EndpointCounter",
     "LocalServer",
     "LongTextSystem",
+    "MCPTools",
     "MapReduceSystem",
     "MultiCallSystem",
     "Tool",

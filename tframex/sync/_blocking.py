@@ -7,11 +7,13 @@ from typing import Any, overload
 from tframex import agents as _agents
 from tframex import model as _model
 from tframex import systems as _systems
+from tframex import tools as _tools
 from tframex.errors import ConfigurationError
 from tframex.sync.agents import BaseAgent, BasicAgent, ToolAgent
 from tframex.sync.conversation import Conversation
 from tframex.sync.model import BaseModel, VLLMModel
 from tframex.sync.systems import BaseSystem, ChainOfAgents, LongTextSystem, MapReduceSystem, MultiCallSystem
+from tframex.sync.tools import MCPTools
 
 __all__ = ["blocking"]
 
@@ -28,6 +30,7 @@ _FORMS: tuple[tuple[type, Any], ...] = (
     (_systems.LongTextSystem, LongTextSystem),
     (_systems.MultiCallSystem, MultiCallSystem),
     (_systems.BaseSystem, BaseSystem),
+    (_tools.MCPTools, MCPTools),
 )
 
 
@@ -53,6 +56,8 @@ def blocking(target: _systems.LongTextSystem) -> LongTextSystem: ...
 def blocking(target: _systems.MultiCallSystem) -> MultiCallSystem: ...
 @overload
 def blocking(target: _systems.BaseSystem) -> BaseSystem: ...
+@overload
+def blocking(target: _tools.MCPTools) -> MCPTools: ...
 
 
 def blocking(target: Any) -> Any:

@@ -16,6 +16,7 @@ from tframex.model import Completion, Output
 from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors, unwrap
 from tframex.sync.model import BaseModel
+from tframex.sync.tools import plain
 from tframex.tools import Tool, Toolset
 
 __all__ = ["BaseAgent", "BasicAgent", "ContextAgent", "ToolAgent"]
@@ -120,7 +121,7 @@ class ToolAgent(BaseAgent):
         self,
         agent_id: str,
         model: BaseModel,
-        tools: Toolset | Iterable[Tool[..., Any] | Callable[..., Any]],
+        tools: Toolset | Iterable[Tool[..., Any] | Callable[..., Any] | Toolset],
         *,
         system_prompt: str | None = None,
         output_type: Any = None,
@@ -134,7 +135,7 @@ class ToolAgent(BaseAgent):
         self._async = _agents.ToolAgent(
             agent_id,
             unwrap(model, _model.BaseModel, "model"),
-            tools,
+            plain(tools),
             system_prompt=system_prompt,
             output_type=output_type,
             max_steps=max_steps,

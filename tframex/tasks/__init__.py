@@ -9,6 +9,7 @@ from tframex.tasks._limit import Limit, Place
 from tframex.tasks._loop import LoopBound
 from tframex.tasks._progress import Progress, ProgressCallback
 from tframex.tasks._reports import Reports
+from tframex.tasks._spawning import spawn
 
 __all__ = [
     "ABORTS",
@@ -26,4 +27,5 @@ __all__ = [
     "emitted",
     "is_async",
     "map_bounded",
+    "spawn",
 ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
 
 import anyio
-from anyio.lowlevel import current_token
+
+from tframex.tasks._spawning import spawn
 
 __all__ = ["emitted"]
 
@@ -47,7 +46,7 @@ async def emitted(work: Callable[[Callable[[T], None]], Awaitable[object]]) -> A
             ended.set()
             news[0].set()
 
-    task = _spawn(run)
+    task = spawn(run)
     try:
         while True:
             while items:
@@ -63,12 +62,3 @@ async def emitted(work: Callable[[Callable[[T], None]], Awaitable[object]]) -> A
         with anyio.CancelScope(shield=True):
             await ended.wait()
         del task
-
-
-def _spawn(run: Callable[[], Awaitable[None]]) -> object:
-    """Start a task that belongs to no task group."""
-    if isinstance(current_token().native_token, asyncio.AbstractEventLoop):
-        return asyncio.ensure_future(run())
-    import trio
-
-    return trio.lowlevel.spawn_system_task(run, context=contextvars.copy_context())

@@ -13,11 +13,13 @@ from tframex.tools._run_record import RecordedAnswer, RecordedResult, RunRecord,
 from tframex.tools._settings import OnUncertain
 from tframex.tools._tool import Tool
 from tframex.tools._toolset import Toolset
+from tframex.tools.mcp import MCPTools
 
 __all__ = [
     "ArrivingAnswer",
     "AskAgain",
     "CallRecorder",
+    "MCPTools",
     "OnUncertain",
     "PendingCall",
     "Recalled",

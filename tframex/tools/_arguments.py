@@ -142,7 +142,12 @@ class SchemaArguments(Arguments):
 
     def bind(self, values: Mapping[str, Any], context: object) -> tuple[list[Any], dict[str, Any]]:
         """The arguments to call the function with, by position and by name."""
-        return [], dict(values) if self._context is None else {**values, self._context: context}
+        if self._context is None:
+            return [], dict(values)
+        if self._context.kind is inspect.Parameter.POSITIONAL_ONLY:
+            # Its name is then free for an argument.
+            return [context], dict(values)
+        return [], {**values, self._context.name: context}
 
     def _read(self, text: str) -> dict[str, Any]:
         from pydantic_core import from_json

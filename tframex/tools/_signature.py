@@ -83,11 +83,11 @@ def signature_of(function: Callable[..., Any], name: str, surrounding: Mapping[s
     return Signature(tuple(parameters), context, tuple(positional))
 
 
-def context_of(function: Callable[..., Any]) -> str | None:
+def context_of(function: Callable[..., Any]) -> inspect.Parameter | None:
     """The parameter that gets the `ToolContext`, of a function whose other parameters do not matter."""
     found = _parameters(function)
     hints = _hints(function, found, {})
-    return next((parameter.name for parameter in found if _is_context(hints.get(parameter.name))), None)
+    return next((parameter for parameter in found if _is_context(hints.get(parameter.name))), None)
 
 
 def surroundings(function: Callable[..., Any]) -> dict[str, Any]:

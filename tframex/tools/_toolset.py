@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tframex.completion import ToolCall
@@ -21,24 +21,43 @@ class Toolset:
     """The tools that a model may call, by their names.
 
     Args:
-        tools: Typed functions, and tools.
+        tools: Typed functions, tools, and other toolsets, such as `MCPTools`.
 
     Raises:
         ConfigurationError: Two have the same name, or one is none that a model can call.
     """
 
-    def __init__(self, tools: Iterable[Tool[..., Any] | Callable[..., Any]] = ()) -> None:
+    def __init__(self, tools: Iterable[Tool[..., Any] | Callable[..., Any] | Toolset] = ()) -> None:
         if callable(tools) or isinstance(tools, str):
             raise ConfigurationError(f"tools must be a list of functions and tools, not {tools!r}")
-        self._tools: dict[str, Tool[..., Any]] = {}
+        self._own: dict[str, Tool[..., Any]] = {}
+        # Their tools may change.
+        self._parts: list[Toolset] = []
+        seen: set[str] = set()
         for given in tools:
-            made: Tool[..., Any] = given if isinstance(given, Tool) else Tool(given)
-            if made.name in self._tools:
-                raise ConfigurationError(
-                    f"two tools have the name {made.name!r}, and the model could not tell them apart; rename one with "
-                    'tool(name="...")'
-                )
-            self._tools[made.name] = made
+            if isinstance(given, Toolset):
+                self._parts.append(given)
+            names = given.names if isinstance(given, Toolset) else [self._add(given)]
+            for name in names:
+                if name in seen:
+                    raise ConfigurationError(
+                        f"two tools have the name {name!r}, and the model could not tell them apart; rename one with "
+                        'tool(name="...")'
+                    )
+                seen.add(name)
+
+    def _add(self, given: Tool[..., Any] | Callable[..., Any]) -> str:
+        made: Tool[..., Any] = given if isinstance(given, Tool) else Tool(given)
+        self._own.setdefault(made.name, made)
+        return made.name
+
+    def _by_name(self) -> Mapping[str, Tool[..., Any]]:
+        if not self._parts:
+            return self._own
+        found: dict[str, Tool[..., Any]] = {}
+        for part in self._parts:
+            found.update(part._by_name())
+        return found | self._own
 
     def definitions(self) -> list[dict[str, Any]]:
         """The tools as the Chat Completions API takes them."""
@@ -50,12 +69,12 @@ class Toolset:
         Args:
             name: What the model calls it.
         """
-        return self._tools.get(name)
+        return self._by_name().get(name)
 
     @property
     def names(self) -> list[str]:
         """The names of the tools."""
-        return list(self._tools)
+        return list(self._by_name())
 
     async def run(
         self,
@@ -100,13 +119,13 @@ class Toolset:
         return results
 
     def __iter__(self) -> Iterator[Tool[..., Any]]:
-        return iter(self._tools.values())
+        return iter(self._by_name().values())
 
     def __len__(self) -> int:
-        return len(self._tools)
+        return len(self._by_name())
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tools
+        return name in self._by_name()
 
     def __repr__(self) -> str:
-        return f"Toolset({', '.join(self._tools)})"
+        return f"Toolset({', '.join(self._by_name())})"
