@@ -118,13 +118,7 @@ class ModelStatusError(ModelError):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        status_code: int = 0,
-        body: object = None,
-        retry_after: float | None = None,
-        **details: Any,
+        self, message: str, *, status_code: int = 0, body: Any = None, retry_after: float | None = None, **details: Any
     ) -> None:
         super().__init__(message, **details)
         self.status_code, self.body, self.retry_after = status_code, body, retry_after

@@ -138,8 +138,8 @@ class _Call:
 
     def _uncertain(self, session: Session) -> ToolServerError:
         return ToolServerError(
-            f"the MCP server {self._connection.shown} has ended in the middle of a call of {self._name}{session.why()}, so that "
-            "it is unknown whether the call has taken effect. A tool that may be called twice can say so: "
+            f"the MCP server {self._connection.shown} has ended in the middle of a call of {self._name}{session.why()}, so "
+            "that it is unknown whether the call has taken effect. A tool that may be called twice can say so: "
             'MCPTools(..., on_uncertain={"' + self._name + '": "retry"}).',
         )
 
