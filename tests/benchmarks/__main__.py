@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks import burst, calls, import_time, notice, paced, responses, scale, typed, uvloop_loops
+from tests.benchmarks import burst, calls, import_time, notice, paced, responses, scale, turn, typed, uvloop_loops
 from tests.benchmarks.table import Table, keep, machine, versions_of
 
 
@@ -10,7 +10,7 @@ def main() -> None:
     """Run all benchmarks."""
     print(machine())
     found: list[Table] = []
-    for part in (paced, uvloop_loops, scale, notice, burst, typed, responses, calls, import_time):
+    for part in (paced, uvloop_loops, scale, notice, burst, typed, responses, calls, turn, import_time):
         for table in part.run():
             print(table, flush=True)
             found.append(table)

@@ -24,6 +24,8 @@ FIRST = (
     + b'"choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],'
     + b'"prompt_token_ids":null,"prompt_text":null}\n\n'
 )
+_MODELS = b'{"object":"list","data":[{"id":"smol","object":"model","owned_by":"vllm","max_model_len":32768}]}'
+MODELS = b"content-length: %d\r\n\r\n%b" % (len(_MODELS), _MODELS)
 # Two in turn: one client takes a hundred equal events for a model that loops.
 TOKENS = [
     COMMON
@@ -38,6 +40,22 @@ LAST = (
 )
 
 
+# A call of a tool with six tokens of arguments.
+CALL = [
+    COMMON
+    + b'"choices":[{"index":0,"delta":{"content":null,"tool_calls":[{"id":"chatcmpl-tool-82eae35bf3ba80a2",'
+    + b'"type":"function","index":0,"function":{"name":"weather"}}]},"logprobs":null,"finish_reason":null,'
+    + b'"token_ids":null}]}\n\n',
+    *(
+        COMMON
+        + b'"choices":[{"index":0,"delta":{"content":null,"tool_calls":[{"index":0,"function":{"arguments":"%b"}}]},'
+        b'"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n' % piece
+        for piece in (b'{\\"', b"city", b'\\":', b' \\"', b"Bern", b'\\"}')
+    ),
+    COMMON
+    + b'"choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"tool_calls","stop_reason":null,'
+    + b'"token_ids":null}]}\n\n',
+]
 BURST = 8
 
 
@@ -68,14 +86,24 @@ class Handler(asyncio.Protocol):
         self._buffer += data
         head, end, rest = self._buffer.partition(b"\r\n\r\n")
         length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line[:15] == b"content-length:"), 0)
-        if end and len(rest) >= length:
+        if end and head.startswith(b"GET"):
+            # The models list, which an agent asks for once.
+            self._buffer = rest
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + MODELS)
+        elif end and len(rest) >= length:
             body = json.loads(rest[:length])
             tokens = body.get("max_tokens") or body.get("max_completion_tokens") or 500
             self._buffer = rest[length:]
-            self._task = asyncio.get_running_loop().create_task(self._answer(tokens))
+            calls = bool(body.get("tools")) and body["messages"][-1]["role"] != "tool"
+            answering = self._call() if calls else self._answer(tokens)
+            self._task = asyncio.get_running_loop().create_task(answering)
+
+    async def _call(self) -> None:
+        write = self._transport.write
+        write(HEAD + chunk(FIRST) + b"".join(map(chunk, CALL)) + chunk(COMMON + b'"choices":[],"usage":' + _usage(49)))
+        write(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
     async def _answer(self, tokens: int) -> None:
-        usage = json.dumps({"prompt_tokens": 34, "total_tokens": 34 + tokens, "completion_tokens": tokens}).encode()
         write = self._transport.write
         write(HEAD + chunk(FIRST))
         # Without a pace, events go out eight at a time: one by one, the server would be slower than the faster clients, and
@@ -85,8 +113,13 @@ class Handler(asyncio.Protocol):
             await self._open.wait()
             write(_words(sent % 2, min(burst, tokens - 1 - sent)))
             await asyncio.sleep(self._pace)
-        write(chunk(LAST) + chunk(COMMON + b'"choices":[],"usage":' + usage + b"}\n\n"))
+        write(chunk(LAST) + chunk(COMMON + b'"choices":[],"usage":' + _usage(tokens)))
         write(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
+
+
+def _usage(tokens: int) -> bytes:
+    usage = {"prompt_tokens": 34, "total_tokens": 34 + tokens, "completion_tokens": tokens}
+    return json.dumps(usage).encode() + b"}\n\n"
 
 
 @lru_cache

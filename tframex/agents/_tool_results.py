@@ -33,13 +33,13 @@ class ResultLimit:
     def __init__(self, model: BaseModel) -> None:
         self._model = model
 
-    async def of(self, most: int | None) -> int | None:
+    def of(self, most: int | None, window: int | None) -> int | None:
         """The tokens that a result may have: at most half of the window; None: any number.
 
         Args:
             most: What the tool says, or None.
+            window: The window, or None.
         """
-        window = await self._model.window()
         limits = [limit for limit in (most, window and window // 2) if limit]
         return min(limits) if limits else None
 

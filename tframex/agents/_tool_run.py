@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from tframex.agents._tool_history import ToolHistory, is_object
 from tframex.agents._tool_limits import Limits, Spent
 from tframex.agents._tool_results import Reader, ResultLimit, shortened
 from tframex.completion import Completion, Timings, ToolCall
-from tframex.errors import ApprovalNeeded, ContextLengthError, OutputValidationError, UncertainCallError
+from tframex.errors import ApprovalNeeded, ContextLengthError, ModelError, OutputValidationError, UncertainCallError
 from tframex.events import Event, RunFinished, StepFinished, ToolResult, in_step
 from tframex.model import BaseModel, Output, total_usage
 from tframex.tasks import Closing, call_user, emitted
@@ -72,6 +73,8 @@ class ToolRun:
         self._run_id = self.recorder.run_id or uuid.uuid4().hex
         self._output_retries = 0
         self._results = ResultLimit(self.model)
+        self._known: int | None = None
+        self._asked = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What happens until the answer is there."""
@@ -104,7 +107,8 @@ class ToolRun:
         """One answer of the model, with old results shortened until the request fits."""
         choice, certain = self.choice if step == "1" else "auto", True
         while True:
-            room = await self._room()
+            window = await self._window()
+            room = _ROOM if window is None else min(_ROOM, window // _PART)
             acting = self.model.act(
                 self.history.sent,
                 tools=self.definitions,
@@ -131,15 +135,19 @@ class ToolRun:
                     # Nothing is left to leave out: it probably fits all the same.
                     certain = False
 
-    async def _room(self) -> int:
-        """Tokens that have to be left for an answer."""
-        window = await self.model.window()
-        return _ROOM if window is None else min(_ROOM, window // _PART)
+    async def _window(self) -> int | None:
+        """The window. An endpoint that cannot say it now is not asked at each step."""
+        if not self._asked:
+            self._asked = True
+            with suppress(ModelError):
+                self._known = await self.model.window()
+        return self._known
 
     def _condense(self, error: ContextLengthError, room: int) -> bool:
         if error.status_code and error.context_window:
             # The endpoint has refused: its window was unknown, or its tokens could not be counted.
             self.model.note_window(error.context_window)
+            self._known = error.context_window
         tokens, window = error.prompt_tokens, error.context_window
         excess = tokens + room - window if tokens and window else room
         return self.history.condense(max(excess, room // 2) / (tokens or window or room))
@@ -208,7 +216,8 @@ class ToolRun:
         """Run the calls of one answer, and add them to the history with their results, also of those that were stopped."""
         results: dict[str, str] = {}
         long: list[ToolResult] = []
-        limits = {call.id: await self._limit_of(call) for call in calls}
+        window = await self._window()
+        limits = {call.id: self._limit_of(call, window) for call in calls}
 
         async def work(emit: Callable[[Event], None]) -> None:
             def passed(event: Event) -> None:
@@ -247,9 +256,9 @@ class ToolRun:
                 missing = _CANCELLED if started else _NOT_RUN
                 self.history.called(text, calls, [results.get(call.id, missing) for call in calls])
 
-    async def _limit_of(self, call: ToolCall) -> int | None:
+    def _limit_of(self, call: ToolCall, window: int | None) -> int | None:
         tool = self.tools.get(call.name)
-        return await self._results.of(None if tool is None else tool.max_result_tokens)
+        return self._results.of(None if tool is None else tool.max_result_tokens, window)
 
     async def _read(self, name: str, text: str) -> str:
         """What a reader finds in a long result."""

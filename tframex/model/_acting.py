@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,9 @@ async def _observe(model: BaseModel, plan: Plan, completion: Completion) -> None
     tokens = completion.usage.prompt_tokens if completion.usage is not None else None
     if model.counter.exact or (tokens is not None and tokens < _SMALL):
         return
-    window = await model.window()
+    window = None
+    with suppress(ModelError):
+        window = await model.window()
     if window is not None and (tokens is None or tokens * 6 > window):
         model.counter.observe([*plan.messages, *written(plan.options.get("tools") or ())], tokens)
 

@@ -82,6 +82,9 @@ class ActingModel:
             self._ladders = {}
         if model not in self._ladders:
             self._ladders[model] = ToolLadder(None if lookup is None else lookup.served_as(model))
-        if lookup is not None:
+        ladder = self._ladders[model]
+        if lookup is not None and not ladder.identified:
             await lookup.identify(lookup.served_as(model))
-        return self._ladders[model]
+            # If that has failed, the first answer shows it; asking each time would hold up every answer.
+            ladder.identified = True
+        return ladder

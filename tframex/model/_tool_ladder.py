@@ -105,9 +105,13 @@ class ToolLadder:
 
     Args:
         served: What is known of the endpoint; None for a model that takes tools as options.
+
+    Attributes:
+        identified: The endpoint was asked what it is.
     """
 
     def __init__(self, served: ServedModel | None) -> None:
+        self.identified = False
         self._served = served
         # Tools whose schemas were refused by the server's grammar.
         self._loose: set[bytes] = set()
