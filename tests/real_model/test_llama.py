@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT, Colour, ask
+from tests.vllm import programs
 from tframex import sync
 from tframex.agents import BasicAgent, ContextAgent
 from tframex.errors import ContextLengthError, LocalServerError, ModelError
@@ -207,3 +208,31 @@ def test_a_chain_fits_the_window_of_the_real_model_and_reads_it_twice(local_serv
         assert 0 < result.counting_requests < 4 * len(result.steps)
 
     anyio.run(body)
+
+
+# -- tools -------------------------------------------------------------------------------------------------------------
+
+STEADY: dict[str, Any] = {"default_max_tokens": 80, "default_temperature": 0.0}
+
+
+def test_a_tool_and_an_answer(colour: Colour, local_server: LocalServer) -> None:
+    model = VLLMModel(local_server.model_name, local_server.url, "none", **STEADY)
+    colour.run(lambda: programs.a_tool(colour, model))
+
+
+def test_two_parallel_tools(colour: Colour, local_server: LocalServer) -> None:
+    model = VLLMModel(local_server.model_name, local_server.url, "none", **{**STEADY, "default_max_tokens": 200})
+    colour.run(lambda: programs.two_tools(colour, model, programs.BOTH))
+
+
+def test_a_typed_answer_after_a_tool(colour: Colour, local_server: LocalServer) -> None:
+    model = VLLMModel(local_server.model_name, local_server.url, "none", **STEADY)
+    colour.run(lambda: programs.a_typed_answer(colour, model))
+
+
+def test_named_and_required_calls_are_valid(local_server: LocalServer) -> None:
+    async def body() -> None:
+        async with VLLMModel(local_server.model_name, local_server.url, "none", **STEADY) as model:
+            assert await programs.valid_calls(model, 20) == 20
+
+    Colour("asyncio").run(body)

@@ -357,7 +357,8 @@ def test_a_typed_answer_is_asked_for_together_with_the_tools(colour: Colour) -> 
                     assert output.parse((await act(model, output=output, choice="none"))[0].text) == {"a": 1}
                 both, alone = server.completions()[-2:]
                 assert "integer" in json.dumps(both.body[field])
-                assert "integer" in json.dumps(alone.body["response_format"])
+                grammar = "response_format" if way == "action" else "structured_outputs"
+                assert "integer" in json.dumps(alone.body[grammar])
 
     colour.run(body)
 

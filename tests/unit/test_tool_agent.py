@@ -195,6 +195,15 @@ def test_a_choice_of_tool_is_for_the_first_answer_alone(colour: Colour) -> None:
     colour.run(body)
 
 
+def test_the_choices_of_several_answers_are_given_in_order(colour: Colour) -> None:
+    async def body() -> None:
+        with FakeVLLM(playing([CALL, RAIN])) as server:
+            await agent_of(colour, server).run(PROMPT, tool_choice=["required", "none"])
+            assert [record.body.get("tool_choice") for record in server.completions()] == ["required", "none"]
+
+    colour.run(body)
+
+
 def test_a_history_is_continued(colour: Colour) -> None:
     async def body() -> None:
         with FakeVLLM(playing([CALL, RAIN, "Take an umbrella."])) as server:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import anyio
 
 from tframex._checks import check_count
 from tframex._types import Message
-from tframex.completion import Completion
+from tframex.completion import Completion, Timings
 from tframex.errors import ConfigurationError, RunLimitError
 from tframex.model import total_usage
 from tframex.tasks import Closing
@@ -92,6 +92,25 @@ class Spent:
                 f"the model asks for {number} more after {self.tool_calls} calls of tools; they were not run",
             )
         self.tool_calls += number
+
+    def all_in(self, completion: Completion, output: Any) -> Completion:
+        """The completion of the run: the last answer, with what all of them took.
+
+        Args:
+            completion: The last answer.
+            output: Its value, if it has a type.
+        """
+        seconds = time.perf_counter() - self.started
+        first = completion.timings.first_token
+        before = seconds - completion.timings.total
+        return replace(
+            completion,
+            usage=total_usage(self.completions),
+            timings=Timings(None if first is None else before + first, seconds),
+            retries=sum(one.retries for one in self.completions),
+            resumes=sum(one.resumes for one in self.completions),
+            output=output,
+        )
 
     def within(self, iterator: AsyncIterator[T]) -> Closing[T]:
         """The items of an iterator, as long as there is time left.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
@@ -15,10 +14,10 @@ from tframex.agents._recorded_answer import recorded_answer
 from tframex.agents._tool_history import ToolHistory, is_object
 from tframex.agents._tool_limits import Limits, Spent
 from tframex.agents._tool_results import Reader, ResultLimit, shortened
-from tframex.completion import Completion, Timings, ToolCall
+from tframex.completion import Completion, ToolCall
 from tframex.errors import ApprovalNeeded, ContextLengthError, ModelError, OutputValidationError, UncertainCallError
 from tframex.events import Event, RunFinished, StepFinished, ToolResult, in_step
-from tframex.model import BaseModel, Output, total_usage
+from tframex.model import BaseModel, Output
 from tframex.tasks import Closing, call_user, emitted
 from tframex.tools import CallRecorder, Toolset
 
@@ -44,7 +43,7 @@ class ToolRun:
         limits: What the run may take.
         output: The type of the answer; None: text.
         max_output_retries: How often an answer that is not of this type is asked for again.
-        choice: What the first answer has to be; see `BaseModel.act`.
+        choices: What the first answers have to be; see `BaseModel.act`. The others are `"auto"`.
         deps: What the tools get.
         reader: Reads results that are too long, or None.
         restart: Whether an answer that breaks off may start over.
@@ -61,7 +60,7 @@ class ToolRun:
     limits: Limits
     output: Output[Any] | None
     max_output_retries: int
-    choice: str
+    choices: Sequence[str]
     deps: Any
     reader: Reader | None
     restart: bool
@@ -105,7 +104,8 @@ class ToolRun:
 
     async def _answer(self, step: str) -> AsyncGenerator[Event, None]:
         """One answer of the model, with old results shortened until the request fits."""
-        choice, certain = self.choice if step == "1" else "auto", True
+        number, certain = len(self._spent.completions), True
+        choice = self.choices[number] if number < len(self.choices) else "auto"
         while True:
             window = await self._window()
             room = _ROOM if window is None else min(_ROOM, window // _PART)
@@ -198,17 +198,7 @@ class ToolRun:
                 self.history.answered(completion)
                 self.history.asked(f"{error.args[0]}\n{said}\n\n{self.output.instructions()}")
                 return None
-        made, seconds = self._spent.completions, time.perf_counter() - self._spent.started
-        first = completion.timings.first_token
-        before = seconds - completion.timings.total
-        finished = replace(
-            completion,
-            usage=total_usage(made),
-            timings=Timings(None if first is None else before + first, seconds),
-            retries=sum(one.retries for one in made),
-            resumes=sum(one.resumes for one in made),
-        )
-        return finished if self.output is None else replace(finished, output=value)
+        return self._spent.all_in(completion, value)
 
     # -- the tools -------------------------------------------------------------------------------------------------------
 

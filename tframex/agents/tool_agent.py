@@ -88,7 +88,7 @@ class ToolAgent(BaseAgent):
         history: list[Message] | None = None,
         deps: Any = None,
         output_type: Any = None,
-        tool_choice: str = "auto",
+        tool_choice: str | Sequence[str] = "auto",
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> AsyncGenerator[Event, None]:
@@ -106,7 +106,9 @@ class ToolAgent(BaseAgent):
                 and it can be sent again at any time, also after an error or when the run was cancelled.
             deps: What the tools get as `ToolContext.deps`.
             output_type: The type of the answer, instead of the agent's.
-            tool_choice: What the first answer is: `"auto"`, `"required"` (calls), or the name of the tool to call.
+            tool_choice: What the first answer has to be: `"auto"` (calls or an answer), `"required"` (calls), `"none"` (an
+                answer), or the name of the tool to call. Or a list for the first answers, such as `["weather", "none"]`.
+                Those after it are `"auto"`.
             checkpoint: A file in which answers and calls are written down. The same run again continues, however it has
                 ended: what is in the file is not asked again, and no finished call runs again. It is kept at the end.
             **options: Options for the model.
@@ -139,7 +141,7 @@ class ToolAgent(BaseAgent):
                 limits=self.limits,
                 output=None if kind in (None, str) else Output.of(kind),
                 max_output_retries=self.max_output_retries,
-                choice=tool_choice,
+                choices=(tool_choice,) if isinstance(tool_choice, str) else tuple(tool_choice),
                 deps=deps,
                 reader=self.reader,
                 restart=restart,

@@ -8,7 +8,7 @@ from typing import Any
 
 from tframex.model._call_text import CALL_BEGIN, CALL_END
 
-__all__ = ["action_schema", "structural_tag"]
+__all__ = ["action_schema", "answer_tag", "structural_tag"]
 
 Definitions = Sequence[Mapping[str, Any]]
 
@@ -40,6 +40,11 @@ def structural_tag(tools: Definitions, *, must: bool, several: bool, answer: Map
     else:
         form = {"type": "triggered_tags", "triggers": [CALL_BEGIN], "tags": tags, "stop_after_first": not several}
     return json.dumps({"type": "structural_tag", "format": form})
+
+
+def answer_tag(answer: Mapping[str, Any]) -> str:
+    """The structural tag for JSON of a schema: a `response_format` that bounds the white space between its parts."""
+    return json.dumps({"type": "structural_tag", "format": _json_schema(answer)})
 
 
 def action_schema(tools: Definitions, *, must: bool, several: bool, answer: Mapping[str, Any] | None) -> dict[str, Any]:

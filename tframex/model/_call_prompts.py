@@ -15,7 +15,7 @@ import msgspec
 from tframex._types import Message, Messages
 from tframex.model._call_text import CALL_BEGIN, CALL_END
 
-__all__ = ["action_instructions", "as_action", "as_markup", "described", "tag_instructions"]
+__all__ = ["action_instructions", "as_action", "as_markup", "described", "tag_instructions", "with_answer"]
 
 Definitions = Sequence[Mapping[str, Any]]
 
@@ -70,6 +70,24 @@ def action_instructions(tools: Definitions, answer: Mapping[str, Any] | None) ->
     return _ACTION.format(tools="\n".join(map(_json, tools)), answer=shown)
 
 
+def with_answer(messages: Messages, answer: Mapping[str, Any]) -> list[Message]:
+    """A conversation that says what the final answer is: a grammar alone only hinders a model from writing something else.
+
+    Args:
+        messages: The conversation.
+        answer: The JSON schema of the answer.
+    """
+    return _with_system(messages, f"Give your final answer as JSON alone, which fits this schema:\n{_json(answer)}")
+
+
+def _with_system(messages: Messages, text: str) -> list[Message]:
+    rest = list(messages)
+    if rest and rest[0].get("role") in ("system", "developer"):
+        first = rest.pop(0)
+        return [{**first, "content": f"{_text_of(first)}\n\n{text}"}, *rest]
+    return [{"role": "system", "content": text}, *rest]
+
+
 def described(
     messages: Messages, instructions: str, written: Callable[[str, Sequence[Mapping[str, Any]]], str]
 ) -> list[Message]:
@@ -80,11 +98,8 @@ def described(
         instructions: How to call the tools; they follow the system prompt.
         written: How an answer is written that has this text and these calls.
     """
-    rest = list(messages)
-    system = ""
-    if rest and rest[0].get("role") in ("system", "developer"):
-        system = f"{_text_of(rest.pop(0))}\n\n"
-    made: list[Message] = [{"role": "system", "content": system + instructions}]
+    first, *rest = _with_system(messages, instructions)
+    made: list[Message] = [first]
     answering = False
     for message in rest:
         if message.get("role") == "tool":

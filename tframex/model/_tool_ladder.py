@@ -14,8 +14,15 @@ from tframex._types import Messages
 from tframex.errors import ConfigurationError, ModelStatusError
 from tframex.exchange import ServedModel
 from tframex.model._action_text import ActionText
-from tframex.model._call_grammars import action_schema, structural_tag
-from tframex.model._call_prompts import action_instructions, as_action, as_markup, described, tag_instructions
+from tframex.model._call_grammars import action_schema, answer_tag, structural_tag
+from tframex.model._call_prompts import (
+    action_instructions,
+    as_action,
+    as_markup,
+    described,
+    tag_instructions,
+    with_answer,
+)
 from tframex.model._call_text import CallText
 from tframex.servers import ToolRung
 
@@ -60,6 +67,11 @@ class Asked:
     def names(self) -> tuple[str, ...]:
         """The names of the tools."""
         return tuple(tool["function"]["name"] for tool in self.tools)
+
+    @property
+    def repeated(self) -> bool:
+        """Whether there may be more than one call: a tool that is named is called once."""
+        return self.several and self.choice in _CHOICES
 
     @property
     def must(self) -> bool:
@@ -184,8 +196,15 @@ class ToolLadder:
         if not asked.several:
             made["parallel_tool_calls"] = False
         output = asked.output
-        if output is not None and not asked.must and server is not None and server.tools_and_format:
-            made["response_format"] = _format(output.name, output.schema, strict=output.strict)
+        if output is not None and not asked.must:
+            messages = with_answer(messages, output.schema)
+            if server is not None and server.tools_and_format and not loose:
+                bounded = asked.choice == "none" and "tags" in server.tools
+                made |= (
+                    {"structured_outputs": {"structural_tag": answer_tag(output.schema)}}
+                    if bounded
+                    else {"response_format": _format(output.name, output.schema, strict=output.strict)}
+                )
         enforced = server is not None and (strict or server.tools == _NATIVE)
         return Plan("native", messages, {**options, **made}, enforced, loose)
 
@@ -200,12 +219,12 @@ class ToolLadder:
     def _grammar(asked: Asked, rung: ToolRung) -> dict[str, Any]:
         answer, tools = _answer(asked), () if asked.choice == "none" else asked.callable
         if rung == "action":
-            schema = action_schema(tools, must=asked.must, several=asked.several, answer=answer)
+            schema = action_schema(tools, must=asked.must, several=asked.repeated, answer=answer)
             return {"response_format": _format("action", schema, strict=False)}
         if tools:
-            tag = structural_tag(tools, must=asked.must, several=asked.several, answer=answer)
+            tag = structural_tag(tools, must=asked.must, several=asked.repeated, answer=answer)
             return {"structured_outputs": {"structural_tag": tag}}
-        return {} if answer is None else {"response_format": _format("answer", answer, strict=False)}
+        return {} if answer is None else {"structured_outputs": {"structural_tag": answer_tag(answer)}}
 
 
 def _answer(asked: Asked) -> Mapping[str, Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -154,7 +154,7 @@ class ToolAgent(BaseAgent):
         history: list[Message] | None = None,
         deps: Any = None,
         output_type: Any = None,
-        tool_choice: str = "auto",
+        tool_choice: str | Sequence[str] = "auto",
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> Generator[Event, None, None]:
