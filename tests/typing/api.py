@@ -28,6 +28,10 @@ async def typed(model: VLLMModel, agent: BasicAgent) -> None:
     assert_type(agent.stream("hi"), AsyncGenerator[str, None])
     assert_type(await agent.complete("hi", output_type=Forecast), Completion)
     assert_type(await model.call([{"role": "user", "content": "hi"}], output_type=Forecast), Completion)
+    chain = ChainOfAgents("c", model)
+    assert_type(await chain.run("q", "text", output_type=Forecast), Forecast)
+    assert_type(await chain.run("q", "text"), str)
+    assert_type(chain.stream("q", "text"), AsyncGenerator[str, None])
     assert_type(Output(Forecast).parse("{}"), Forecast)
     assert_type(Output.of(Forecast), Output[Forecast])
 

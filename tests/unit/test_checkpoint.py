@@ -121,7 +121,8 @@ def test_the_checkpoint_of_another_job_is_refused(tmp_path: Path, change: dict[s
     def run(model: str = "m", text: str = TEXT, task: str = "How many?", **more: Any) -> str:
         settings = {"chunk_size": 150, "max_notes": 500, **more.get("settings", {})}
         system = sync.ChainOfAgents("c", sync.blocking(ScriptedModel(reader, model_id=model)), **settings)
-        return system.run(task, text, checkpoint=tmp_path / "job", **more.get("options", {}))
+        answer: str = system.run(task, text, checkpoint=tmp_path / "job", **more.get("options", {}))
+        return answer
 
     first = run()
     with pytest.raises(CheckpointError, match="belongs to another job.*Nothing was mixed") as caught:

@@ -163,6 +163,15 @@ def test_white_space_that_runs_on_is_noticed_outside_of_strings() -> None:
     assert growing.closed
 
 
+def test_a_number_that_runs_on_is_noticed() -> None:
+    growing = GrowingJSON()
+    growing.feed('{"a": 1')
+    for _ in range(200):
+        growing.feed("000")
+        growing.runs_on(400)
+    assert growing.runs_on(400)
+
+
 def test_text_after_the_object_is_noticed() -> None:
     growing = GrowingJSON()
     growing.feed('{"a": 1}\n```\nThis is')

@@ -317,7 +317,7 @@ def test_the_record_has_every_step_and_the_sources_of_the_answer(colour: Colour)
 
 def test_a_system_of_your_own_shares_all_that(tmp_path: Path) -> None:
     class Twice(ChainOfAgents):
-        async def run(self, *args: Any, **options: Any) -> str:
+        async def run(self, *args: Any, **options: Any) -> Any:
             return f"{await super().run(*args, **options)}!"
 
     system = Twice("t", ScriptedModel(reader), chunk_size=200, max_notes=400)

@@ -363,6 +363,14 @@ def test_an_output_is_made_once_and_survives_pickling() -> None:
     assert Output.of(Annotated[int, Field(examples=[1])]).parse('{"value": 1}') == 1
 
 
+def test_a_type_is_named_as_people_write_it() -> None:
+    class Inner(BaseModel):
+        a: int
+
+    names = [Output.of(kind).name for kind in (Inner, list[Inner], Literal["yes", "no"], Cat | Dog, int, Box[int])]
+    assert names == ["Inner", "list_Inner", "Literal_yes_no", "Cat_Dog", "int", "Box_int"]
+
+
 def test_the_instructions_show_the_schema() -> None:
     assert json.loads(Output(Movie).instructions().partition("\n")[2]) == Output(Movie).schema
 

@@ -221,12 +221,23 @@ def test_white_space_without_end_is_stopped_and_asked_again(colour: Colour) -> N
             first, second = server.completions()
             assert first.tokens < 3000
             assert second.body["messages"][1] == {"role": "assistant", "content": '{"title": "Alien",'}
-            assert "- it ran on in white space instead of ending" in said(second.body)
+            assert "- it ran on in white space or digits instead of ending" in said(second.body)
             assert completion.usage is not None
             assert completion.usage.estimated
             assert completion.usage.completion_tokens > 70
 
     colour.run(body)
+
+
+def test_a_number_without_end_is_stopped_and_asked_again() -> None:
+    async def body() -> None:
+        with FakeVLLM(scripted('{"title": "Alien", "year": 1' + "0" * 9000, ALIEN), delay=0.0005) as server:
+            async with model_of(server) as model:
+                completion = await model.call(ASKED, output_type=Film, max_tokens=5000)
+            assert completion.output == Film(title="Alien", year=1979)
+            assert server.completions()[0].tokens < 5000
+
+    Colour("asyncio").run(body)
 
 
 def test_white_space_or_words_after_a_complete_value_are_left_unread(colour: Colour) -> None:

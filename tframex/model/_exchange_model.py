@@ -162,11 +162,14 @@ class ExchangeModel(EndpointModel):
     async def continues(self, options: dict[str, Any]) -> bool:
         """Whether `stream_after` can continue a partial answer to a request with these options.
 
-        Not with `resume="never"`, tools, a grammar or `n` above 1; else it depends on the endpoint, which is asked once.
+        Not with `resume="never"`, tools, a grammar, a type or `n` above 1; else it depends on the endpoint, which is asked
+        once.
 
         Args:
             options: The options of the call.
         """
+        if options.get("output_type") is not None:
+            return False
         request = ChatRequest.build(self.model_id, [], options)
         if not request.spliceable or self._settings.override(dict(options)).resume != "auto":
             return False

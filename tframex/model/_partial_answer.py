@@ -36,8 +36,11 @@ class PartialAnswer:
 async def can_continue(model: BaseModel, options: dict[str, Any], partial: PartialAnswer) -> bool:
     """Whether the model can be asked for what follows `partial`, of an answer to a request with these options.
 
-    Not if it begins with a thought: a server may label the continuation as reasoning or as content.
+    Not if it begins with a thought: a server may label the continuation as reasoning or as content. Nor if the answer has a
+    type: its call continues it, and starts over where it cannot.
     """
+    if options.get("output_type") is not None:
+        return False
     text = partial.text.strip()
     return bool(text) and not text.startswith("<think>") and await model.continues(options)
 

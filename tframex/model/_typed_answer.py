@@ -109,7 +109,7 @@ class TypedAnswer:
             error = self._wrong
             raise OutputValidationError(error.args[0], text=text, errors=error.errors)
         if self.ran_on and not self._growth.closed:
-            why = "it ran on in white space instead of ending"
+            why = "it ran on in white space or digits instead of ending"
             raise OutputValidationError(
                 f"the answer is not of type {self._output.name}: {why}", text=text, errors=[why]
             )

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_origin, overload
 
 from tframex.errors import OutputValidationError
 from tframex.model._answer_json import json_in
@@ -24,6 +24,7 @@ U = TypeVar("U")
 
 # The only property of the object around a value that is none itself.
 _VALUE = "value"
+_MODULE = re.compile(r"(?:\w+\.)+|<locals>\.")
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
@@ -75,7 +76,7 @@ class Output(Generic[T]):
             self._received = wrapper_of(output_type, _VALUE)
             schema = json_schema_of(self._received, output_type)
             sent = sent_schema(schema)
-        self.name = _named(name or getattr(output_type, "__name__", "") or "answer")
+        self.name = _named(name or _name_of(output_type))
         self._original = schema
         self._makers: dict[str, Callable[[Any], Any]] | None = None
         self.schema, self.strict, self.notes = sent.schema, sent.strict, sent.notes
@@ -175,6 +176,15 @@ class Output(Generic[T]):
         """
         return self._adapter.dump_json(value, indent=2, by_alias=True).decode()
 
+    def key(self, value: T) -> str:
+        """A text that equal values have in common: a text itself, the JSON of anything else.
+
+        Args:
+            value: The value.
+        """
+        dumped = self.dump(value)
+        return dumped if isinstance(dumped, str) else json.dumps(dumped, ensure_ascii=False, sort_keys=True)
+
     def load(self, value: Any) -> T:
         """The value that `dump` has returned this for.
 
@@ -216,6 +226,13 @@ def _kept(output_type: Any) -> Output[Any]:
 
 def _made_again(cls: type[Output[Any]], output_type: Any, name: str, describe: bool | None) -> Output[Any]:
     return cls(output_type, name=name, describe=describe)
+
+
+def _name_of(output_type: Any) -> str:
+    """What a type is called, without the modules: `list[Film]`."""
+    if get_origin(output_type) is None and isinstance(output_type, type):
+        return output_type.__name__
+    return _MODULE.sub("", str(output_type))
 
 
 def _named(name: str) -> str:

@@ -21,7 +21,7 @@ from tframex.events import (
     in_step,
     pieces_of,
 )
-from tframex.model import BaseModel, can_continue, stream_from, unwatched
+from tframex.model import BaseModel, can_continue, stream_from, typed_events, unwatched
 from tframex.systems._meter import ProgressMeter
 from tframex.systems._patience import Patience
 from tframex.systems._recorded_call import RecordedCall
@@ -88,7 +88,7 @@ class Executor:
                 failure: BaseException | None = None
                 try:
                     call.recorder.open()
-                    if not call.fitted:
+                    if not call.fitted and call.options.get("output_type") is None:
                         call.options = await call.model.fit(call.messages, call.options)
                     async with Closing(self._attempts(call)) as events:
                         async for event in events:
@@ -201,6 +201,13 @@ class Executor:
 async def _attempt(call: RecordedCall) -> AsyncGenerator[Event, None]:
     """One call of the model, as events of the call's step."""
     model, step = call.model, call.step
+    if (output_type := call.options.get("output_type")) is not None:
+        own = {name: value for name, value in call.options.items() if name != "output_type"}
+        typed = typed_events(model, call.messages, output_type, own, shown=call.shown)
+        async with Closing(typed) as events:
+            async for event in events:
+                yield event if isinstance(event, RunFinished) else in_step(event, step, call.kind)
+        return
     options = call.options if call.shown else unwatched(model, call.options)
     if call.partial is None:
         async with Closing(model.events(call.messages, restart=call.restart, **options)) as events:

@@ -74,14 +74,16 @@ class GrowingJSON:
         self._blank = len(piece) - len(said) + (0 if said else self._blank)
 
     def runs_on(self, most: int) -> bool:
-        """Whether more than so much white space, or text after the object, has arrived where nothing more is to come.
+        """Whether more than so much white space, digits of a number, or text after the object has arrived.
 
         Args:
             most: How many characters are none too many.
         """
         if self._blank > most or self._waiting > _WAITING:
             self.read()
-        return (self._blank > most and self._text is None) or self._beyond > most
+        if self._text is None and (self._blank > most or len(self._rest) > most):
+            return True
+        return self._beyond > most
 
     @property
     def weight(self) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
 from tframex import model as _model
 from tframex import systems as _systems
 from tframex.events import Event
 from tframex.exchange import hide_values
+from tframex.model import Output
 from tframex.sync import _bridge
 from tframex.sync._facade import mirrors, unwrap
 from tframex.sync.model import BaseModel
@@ -24,24 +25,59 @@ from tframex.tokens import TokenCounter
 
 __all__ = ["ChainOfAgents", "LongTextSystem", "MapReduceSystem"]
 
+T = TypeVar("T")
+
 
 @mirrors(_systems.LongTextSystem)
 class LongTextSystem(BaseSystem):
     _async: _systems.LongTextSystem
 
+    @overload
     def run(
         self,
         initial_prompt: str,
         long_text: str,
         *,
+        output_type: type[T] | Output[T],
         progress: ProgressCallback | None = None,
         checkpoint: str | Path | None = None,
         **options: Any,
-    ) -> str:
+    ) -> T: ...
+    @overload
+    def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: None = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> str: ...
+    @overload
+    def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Any: ...
+    def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Any:
         hide_values(options)
-        return _bridge.run(
-            lambda: self._async.run(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
-        )
+        own: Any = {"output_type": output_type, "progress": progress, "checkpoint": checkpoint}
+        return _bridge.run(lambda: self._async.run(initial_prompt, long_text, **own, **options))
 
     def complete(
         self,
@@ -57,18 +93,51 @@ class LongTextSystem(BaseSystem):
             lambda: self._async.complete(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
         )
 
+    @overload
     def stream(
         self,
         initial_prompt: str,
         long_text: str,
         *,
+        output_type: type[T] | Output[T],
         progress: ProgressCallback | None = None,
         checkpoint: str | Path | None = None,
         **options: Any,
-    ) -> Generator[str, None, None]:
-        return _bridge.iterate(
-            lambda: self._async.stream(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
-        )
+    ) -> Generator[T | Any, None, None]: ...
+    @overload
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: None = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Generator[str, None, None]: ...
+    @overload
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Generator[Any, None, None]: ...
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Generator[Any, None, None]:
+        own: Any = {"output_type": output_type, "progress": progress, "checkpoint": checkpoint}
+        return _bridge.iterate(lambda: self._async.stream(initial_prompt, long_text, **own, **options))
 
     def events(
         self,

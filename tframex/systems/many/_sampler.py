@@ -91,7 +91,7 @@ class Sampler:
             messages,
             options,
             partial,
-            restart=path is None,
+            restart=path is None or options.get("output_type") is not None,
             shown=emit is not None,
             recorder=(recorder or Recorder()) if path is None else FileRecorder(path),
         )

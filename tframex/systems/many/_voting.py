@@ -6,20 +6,23 @@ import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 
+from tframex.completion import Completion
 from tframex.errors import ConfigurationError
+from tframex.model import Output
 from tframex.systems.many.samples import Sample, Samples, Vote
 from tframex.tasks import ABORTS, call_user
 from tframex.text import strip_thinking
 
 __all__ = ["Ballot", "VoteKey", "certainty", "last_line", "needed"]
 
-VoteKey: TypeAlias = Callable[[str], "str | Awaitable[str | None] | None"]
-"""What an answer says: a short text that equal answers have in common; None for an answer that does not count. A
-synchronous one runs in a worker thread, for one answer after the other."""
+VoteKey: TypeAlias = Callable[[Any], "str | Awaitable[str | None] | None"]
+"""What an answer says: a short text that equal answers have in common; None for an answer that does not count. It gets the
+text of the answer, or with `output_type` its value. A synchronous one runs in a worker thread, for one answer after the
+other."""
 
 # Calls in flight beyond those that could decide the vote.
 _SPARE = 1
@@ -39,12 +42,21 @@ class Ballot:
         confidence: When it is decided.
         key: What an answer says.
         allow_truncated: Let answers vote that were cut off.
+        output_type: The type of the answers, or None for texts.
 
     Raises:
         ConfigurationError: An argument is out of range.
     """
 
-    def __init__(self, most: int, confidence: float, key: VoteKey | None, *, allow_truncated: bool = False) -> None:
+    def __init__(
+        self,
+        most: int,
+        confidence: float,
+        key: VoteKey | None,
+        *,
+        allow_truncated: bool = False,
+        output_type: Any = None,
+    ) -> None:
         if not isinstance(confidence, (int, float)) or not 0.5 < confidence <= 1:
             raise ConfigurationError(f"confidence must be above 0.5 and at most 1, not {confidence!r}")
         if key is not None and not callable(key):
@@ -54,10 +66,11 @@ class Ballot:
         self._confidence = confidence
         self._key = key
         self._allow_truncated = allow_truncated
+        self._output: Output[Any] | None = None if output_type is None else Output.of(output_type)
         # One after the other: a function need not expect to be called by two threads.
         self._thread = anyio.CapacityLimiter(1)
         self._counts: Counter[str] = Counter()
-        self._texts: dict[str, str] = {}
+        self._first: dict[str, Completion] = {}
         self._sent = 0
         self._running = 0
 
@@ -107,26 +120,29 @@ class Ballot:
             raise samples.unusable(unusable, {}, "" if self._allow_truncated else "have no vote")
         counts = dict(self._counts.most_common())
         winner = next(iter(counts))
-        return Vote(winner, self._texts[winner], counts, certainty(*self._state()), samples)
+        first = self._first[winner]
+        return Vote(winner, first.text, counts, certainty(*self._state()), samples, first.output)
 
     async def _take(self, sample: Sample) -> None:
         completion = sample.completion
         if completion is not None and not sample.cancelled and (self._allow_truncated or not sample.truncated):
             try:
-                said = await self._said(completion.text)
+                said = await self._said(completion)
                 if said is not None:
                     self._counts[said] += 1
-                    self._texts.setdefault(said, completion.text)
+                    self._first.setdefault(said, completion)
             except Exception as error:
                 # The others have been paid for.
                 sample = replace(sample, error=error)
         if sample.seconds or not sample.cancelled:
             self.samples.append(sample)
 
-    async def _said(self, text: str) -> str | None:
+    async def _said(self, completion: Completion) -> str | None:
+        typed = self._output is not None
         if self._key is None:
-            return last_line(text)
-        said: str | None = await call_user(self._key, text, limiter=self._thread)
+            return last_line(completion.text) if self._output is None else self._output.key(completion.output)
+        asked = completion.output if typed else completion.text
+        said: str | None = await call_user(self._key, asked, limiter=self._thread)
         return said
 
     @property

@@ -15,7 +15,7 @@ from tframex._checks import check_messages
 from tframex._types import Messages
 from tframex.completion import Choice, Completion, Usage
 from tframex.errors import ConfigurationError, ModelStatusError
-from tframex.model import BaseModel
+from tframex.model import BaseModel, Output
 from tframex.systems._identity import call_key
 from tframex.systems.many.samples import Sample
 
@@ -134,6 +134,7 @@ class BatchLine:
             found.update(response={"status_code": 200, "request_id": self.id, "body": body}, error=None)
         else:
             found.update(
+                **self._output(completion),
                 text=completion.text,
                 finish_reason=completion.finish_reason,
                 usage=None if completion.usage is None else asdict(completion.usage),
@@ -147,6 +148,11 @@ class BatchLine:
             if len(completion.choices) > 1:
                 found["texts"] = [choice.text for choice in completion.choices]
         return _written(found)
+
+    def _output(self, completion: Completion) -> dict[str, Any]:
+        """The value of an answer with a type, for JSON."""
+        output_type = self.options.get("output_type")
+        return {} if output_type is None else {"output": Output.of(output_type).dump(completion.output)}
 
     def refusal(self, code: str, message: str, partial: str = "") -> str:
         """The line of the output for a request without an answer."""

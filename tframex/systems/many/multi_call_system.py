@@ -27,6 +27,8 @@ class MultiCallSystem(SamplingSystem):
     503, no connection) or lets them wait, and follows what it can take from then on. All systems with `"auto"` on one
     model share that number. A call that is refused is sent again for two minutes; one that breaks off is continued.
 
+    With the option `output_type` each answer has a type: its value is `Sample.output`, and a call without one has failed.
+
     With the option `seed` the calls get distinct seeds that follow each other, so that a run can be repeated.
 
     Args:
@@ -60,7 +62,8 @@ class MultiCallSystem(SamplingSystem):
             prompt: What to ask.
             n: The most answers.
             key: What an answer says: a short text that equal answers have in common, or None for an answer that does not
-                count. By default the last line of the text, without white space, case and a final full stop.
+                count. By default the last line of the text, without white space, case and a final full stop; with
+                `output_type` equal values have their votes in common, and a key gets the value.
             confidence: How probable it must be that the missing votes would not change the winner; with 1 they cannot.
             allow_truncated: Let answers vote that were cut off, at `max_tokens` say. The last line of such an answer is
                 seldom its result.
@@ -73,7 +76,8 @@ class MultiCallSystem(SamplingSystem):
         """
         hide_values(options)
         check_prompt(prompt)
-        ballot = Ballot(check_count("n", n), confidence, key, allow_truncated=allow_truncated)
+        output_type = options.get("output_type")
+        ballot = Ballot(check_count("n", n), confidence, key, allow_truncated=allow_truncated, output_type=output_type)
         calls = self._calls(n, progress)
         seeds = seeds_of(options, n)
         async with calls.meter:

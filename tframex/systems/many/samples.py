@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from tframex.completion import Completion, Usage
 from tframex.errors import PartialFailureError
@@ -42,6 +42,11 @@ class Sample:
     def text(self) -> str:
         """The answer, or what there is of it."""
         return self.partial if self.completion is None else self.completion.text
+
+    @property
+    def output(self) -> Any:
+        """With `output_type`: the value of the answer; None if there is none."""
+        return None if self.completion is None else self.completion.output
 
     @property
     def finish_reason(self) -> str | None:
@@ -84,6 +89,11 @@ class Samples(Sequence[Sample]):
     def texts(self) -> list[str]:
         """The answers; some may be `truncated`."""
         return [sample.text for sample in self.samples if sample.completion is not None]
+
+    @property
+    def outputs(self) -> list[Any]:
+        """With `output_type`: the values of the answers."""
+        return [sample.completion.output for sample in self.samples if sample.completion is not None]
 
     @property
     def failed(self) -> list[Sample]:
@@ -184,6 +194,7 @@ class Vote:
         confidence: How probable it is that the votes still missing would not have changed the winner.
         samples: All calls; those that were no longer needed are `cancelled`, and those never sent are not among them.
             `samples.truncated` are those that were cut off; they have no vote, unless `allow_truncated` was given.
+        output: With `output_type`: the value that won.
     """
 
     answer: str
@@ -191,6 +202,7 @@ class Vote:
     counts: dict[str, int]
     confidence: float
     samples: Samples
+    output: Any = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ async def share_of(plan: ReadingPlan, answers: int) -> int | None:
     budget = plan.runner.budget
     if budget.answering is None:
         return None
-    left = budget.answering - budget.answer
+    left = budget.answering - budget.answer - plan.described
     return max(1, int(left * 0.7 / answers / max(plan.manager.counter.ratio, 1e-3)))
 
 

@@ -25,7 +25,7 @@ from tframex.systems.base import BaseSystem
 from tframex.systems.executor import Executor
 from tframex.systems.reading._asking import ask_manager
 from tframex.systems.reading._fitting import Fitting
-from tframex.systems.reading._plan import ReadingPlan, user
+from tframex.systems.reading._plan import ReadingPlan, described, user
 from tframex.systems.reading._reporting import Reporting
 from tframex.systems.reading._step_runner import Request, StepRunner
 from tframex.systems.reading.budget import Budget
@@ -126,6 +126,7 @@ class ReadingSystem(BaseSystem):
             runner=runner,
         )
         answer, answers = await self._work(plan)
+        output = plan.output
         spans = sorted({(step.start, step.end) for step in runner.steps if step.end})
         return LongTextResult(
             text=answer.text,
@@ -135,6 +136,7 @@ class ReadingSystem(BaseSystem):
             counting_requests=self.worker.counter.requests + self.manager.counter.requests - asked,
             context_window=runner.budget.reading,
             finish_reason=answer.finish_reason,
+            output=None if output is None else output.parse(answer.text),
             warnings=tuple(f"{step.kind}: {warning}" for step in runner.steps for warning in step.warnings),
         )
 
@@ -149,6 +151,7 @@ class ReadingSystem(BaseSystem):
             answer=self.manager.answer_tokens(options),
         )
         fixed = self.manager.counter.count_messages(user(self.prompts.manager.format(task=task, notes="")))
+        fixed += described(self.manager, options)
         asked = options.get("max_tokens") or options.get("max_completion_tokens")
         return budget.with_answer(fixed, asked=asked is not None)
 

@@ -219,7 +219,7 @@ class StepRunner:
                     continue
                 if isinstance(event, CallRetried) and event.dropped:
                     thoughts = ThoughtFilter()
-                    if emitted and self._shown:
+                    if emitted and self._shown and call.options.get("output_type") is None:
                         raise StreamInterruptedError(
                             f"the answer broke off and could not be continued ({event.error})",
                             model_id=call.model.model_id,

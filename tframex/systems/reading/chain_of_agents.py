@@ -133,7 +133,7 @@ class ChainOfAgents(LongTextSystem):
         )
         answers = [step.text for step in found]
         if self.decide == "vote":
-            chosen = found[most_common(answers)]
+            chosen = found[most_common([plan.said(answer) for answer in answers])]
             runner.emit(TextPiece(chosen.text))
             return chosen, answers
         share = await runner.remember("judge/share", partial(share_of, plan, len(answers)))
@@ -145,7 +145,7 @@ class ChainOfAgents(LongTextSystem):
             return None
         budget = plan.runner.budget
         messages = user(self.prompts.direct.format(task=plan.task, text=plan.text))
-        limit = None if budget.answering is None else budget.answering - budget.answer
+        limit = None if budget.answering is None else budget.answering - budget.answer - plan.described
         return await fits_directly(self.manager, messages, plan.text, plan.counter, self.chunk_size, limit)
 
     # -- forward: each part as large as the notes leave room for ----------------------------------------------------

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
-from tframex.events import Event, RunFinished, TextPiece
+from tframex.events import Event, OutputPiece, RunFinished, TextPiece
 from tframex.exchange import at_call, hide_values
+from tframex.model import Output
 from tframex.systems.reading._many_texts import complete_all
 from tframex.systems.reading._reading_system import ReadingSystem
 from tframex.systems.reading.record import LongTextResult
 from tframex.tasks import Closing, ProgressCallback
 
 __all__ = ["LongTextSystem"]
+
+T = TypeVar("T")
 
 
 class LongTextSystem(ReadingSystem):
@@ -41,20 +44,56 @@ class LongTextSystem(ReadingSystem):
         ConfigurationError: An argument is out of range.
     """
 
+    @overload
     async def run(
         self,
         initial_prompt: str,
         long_text: str,
         *,
+        output_type: type[T] | Output[T],
         progress: ProgressCallback | None = None,
         checkpoint: str | Path | None = None,
         **options: Any,
-    ) -> str:
+    ) -> T: ...
+    @overload
+    async def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: None = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> str: ...
+    @overload
+    async def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Any: ...
+    async def run(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> Any:
         """Carry out a task on a long text.
 
         Args:
             initial_prompt: The task: a question, "Summarize this", ...
             long_text: The text.
+            output_type: The type that the answer is to have: a pydantic model, a dataclass, `list[...]`, ...; None: text.
+                It is an option of `complete`, `events` and `run_many`, too; the value is `LongTextResult.output`.
             progress: Called after each step.
             checkpoint: A file that keeps finished steps: the same call continues after the last of them, and inside the
                 unfinished one where the endpoint can.
@@ -64,11 +103,14 @@ class LongTextSystem(ReadingSystem):
             ConfigurationError: The task or the text is empty.
             CheckpointError: The checkpoint is damaged, belongs to another job, or cannot be written.
             ChunkingError: The task, the notes and the answer leave no room for any text.
+            OutputValidationError: No answer was of the type, or one was cut off at a limit.
             ModelError: A call failed, or the model has written nothing.
         """
         hide_values(options)
+        if output_type is not None:
+            options["output_type"] = output_type
         result = await self.complete(initial_prompt, long_text, progress=progress, checkpoint=checkpoint, **options)
-        return result.text
+        return result.text if output_type is None else result.output
 
     async def complete(
         self,
@@ -92,25 +134,66 @@ class LongTextSystem(ReadingSystem):
                     return result
         raise AssertionError("a run ends with its result")
 
+    @overload
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: type[T] | Output[T],
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[T | Any, None]: ...
+    @overload
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: None = None,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[str, None]: ...
+    @overload
+    def stream(
+        self,
+        initial_prompt: str,
+        long_text: str,
+        *,
+        output_type: Any,
+        progress: ProgressCallback | None = None,
+        checkpoint: str | Path | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[Any, None]: ...
     async def stream(
         self,
         initial_prompt: str,
         long_text: str,
         *,
+        output_type: Any = None,
         progress: ProgressCallback | None = None,
         checkpoint: str | Path | None = None,
         **options: Any,
-    ) -> AsyncGenerator[str, None]:
+    ) -> AsyncGenerator[Any, None]:
         """As `run`, with the text of the answer as it comes, once everything is read.
 
+        With `output_type`, what has arrived of the value whenever that has grown, and at last the value.
         The arguments and errors are those of `run`.
         """
         hide_values(options)
+        if typed := output_type is not None:
+            options["output_type"] = output_type
         events = self._events(initial_prompt, long_text, progress, checkpoint, options, shown=True)
         async with Closing(events) as happening:
             async for event in happening:
-                if isinstance(event, TextPiece):
+                if not typed and isinstance(event, TextPiece):
                     yield event.text
+                elif typed and isinstance(event, OutputPiece):
+                    yield event.value
+                elif typed and isinstance(event, RunFinished):
+                    yield event.result.output
 
     async def events(
         self,

@@ -134,7 +134,7 @@ class MapReduceSystem(LongTextSystem):
         if budget.answering is None:
             return plan.counter.count(_joined(notes)) <= max(2 * budget.notes, self.chunk_size or 2000)
         messages = user(self.prompts.manager.format(task=plan.task, notes=_joined(notes)))
-        meter, limit = self.manager.counter, budget.answering - budget.answer
+        meter, limit = self.manager.counter, budget.answering - budget.answer - plan.described
         return meter.bound(messages) <= limit or await meter.measure(messages) <= limit
 
     async def _sizes(self, plan: ReadingPlan, notes: list[str]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from tframex.completion import Timings, Usage
 from tframex.systems.reading.sources import Source
@@ -63,6 +64,7 @@ class LongTextResult:
         context_window: Tokens that prompt and answer of a step might have together, or None if unknown.
         finish_reason: Why the answer ended; `"length"`: it was cut off at `max_tokens`.
         warnings: What is wrong with the answer or a step before it, as text; empty if nothing is.
+        output: With `output_type`: the value of the answer.
     """
 
     text: str
@@ -73,6 +75,7 @@ class LongTextResult:
     context_window: int | None = None
     finish_reason: str | None = None
     warnings: tuple[str, ...] = ()
+    output: Any = None
 
     @property
     def usage(self) -> Usage:
