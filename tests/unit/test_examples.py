@@ -9,15 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.conftest import ROOT
-from tframex.testing import FakeVLLM, Fault
+from tframex.testing import Answer, FakeVLLM, Fault
 
 TEXT = "There are 43 people on board."
 
@@ -58,6 +59,20 @@ def test_an_agent_of_ones_own_works_in_both_colours(examples: Path) -> None:
         assert run(examples, server, "custom_agent.py") == f"{TEXT}\n" * 2
         asked = [record.body["messages"][0]["content"] for record in server.completions()]
     assert [TEXT in prompt for prompt in asked] == [False, True] * 2
+
+
+def test_an_agent_calls_its_tools_and_answers_with_a_value(examples: Path) -> None:
+    def play(request: Mapping[str, Any]) -> Answer:
+        if request["messages"][-1]["role"] != "tool":
+            return Answer(calls=[("look_up", {"part": "lens"})])
+        return Answer('{"part": "lens", "in_stock": 0, "enough": false}')
+
+    with FakeVLLM(play) as server:
+        out = run(examples, server, "tools.py")
+    assert out.splitlines() == [
+        'look_up({"part": "lens"}) -> 0 pieces of lens in stock',
+        "part='lens' in_stock=0 enough=False",
+    ]
 
 
 def test_a_vote_ends_when_it_is_settled(examples: Path) -> None:
