@@ -163,7 +163,7 @@ def test_every_command_is_on_its_page() -> None:
 
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert len(names) == 13
+    assert len(names) == 14
     for name in names:
         assert f"tframex {name}" in page, name
 

@@ -88,6 +88,14 @@ def test_a_batch_goes_on_where_it_was(examples: Path) -> None:
         assert len(server.completions()) == 6
 
 
+def test_a_chat_remembers_what_was_said_in_an_earlier_run(examples: Path) -> None:
+    with FakeVLLM(TEXT) as server:
+        assert run(examples, server, "chat.py", "Who is on board?").startswith(f"{TEXT}\n\n1 turns in ")
+        again = run(examples, server, "chat.py", "And now?")
+        assert again.startswith(f"> Who is on board?\n{TEXT}\n\n{TEXT}\n\n2 turns in ")
+        assert [len(record.body["messages"]) for record in server.completions()] == [2, 4]
+
+
 def test_a_notebook_runs_with_and_without_await(examples: Path) -> None:
     code = (
         "import nbformat, nbclient\n"

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tframex.cli._ask import Prompt, as_json, prompt_of
+from tframex.cli._ask import Prompt, prompt_of
 from tframex.cli._command import command
 from tframex.cli._endpoint import EndpointOptions
 from tframex.cli._options import Sampling
+from tframex.cli._shown import as_json
 from tframex.cli._terminal import FAILED, PARTLY, Terminal
 from tframex.errors import ConfigurationError
 

@@ -75,7 +75,7 @@ class Terminal:
         try:
             yield
         except TFrameXError as error:
-            self._fail(error)
+            self.fail(error)
             code = USAGE if isinstance(error, ConfigurationError) else FAILED
             raise typer.Exit(PARTLY if isinstance(error, PartialFailureError) and error.results else code) from None
         except typer.Exit:
@@ -93,7 +93,8 @@ class Terminal:
                 sys.stderr.write(f"\nInterrupted. {self.hint}".rstrip() + "\n")
             raise typer.Exit(INTERRUPTED) from None
 
-    def _fail(self, error: TFrameXError) -> None:
+    def fail(self, error: TFrameXError) -> None:
+        """Say what went wrong."""
         if self.json:
             found = {"type": type(error).__name__, "message": str(error)}
             if isinstance(error, ModelError) and error.partial:
