@@ -40,17 +40,11 @@ def agent_of(name: str, model: sync.VLLMModel, system: str | None, tools: list[s
     return sync.BasicAgent(name, model, system_prompt=system)
 
 
-def _load(names: list[str]) -> Any:
-    """The tools of these names: functions, tools, lists of them, or one toolset."""
-    from tframex.tools import Toolset
-
+def _load(names: list[str]) -> list[Any]:
+    """The tools of these names: functions, tools, toolsets, or lists of them."""
     found: list[Any] = []
     for given in names:
         tool = _named(given)
-        if isinstance(tool, Toolset):
-            if len(names) > 1:
-                raise ConfigurationError(f"{given} is a Toolset, which is given alone")
-            return tool
         found += tool if isinstance(tool, (list, tuple)) else [tool]
     return found
 
