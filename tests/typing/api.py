@@ -9,13 +9,18 @@ import pydantic
 from typing_extensions import assert_type
 
 from tframex import sync
-from tframex.agents import BaseAgent, BasicAgent, ContextAgent
+from tframex.agents import BaseAgent, BasicAgent, ContextAgent, ToolAgent
 from tframex.model import BaseModel, Completion, Delta, Output, Usage, VLLMModel
 from tframex.systems import ChainOfAgents, LongTextResult, MapReduceSystem, MultiCallSystem, Source
+from tframex.tools import tool
 
 
 class Forecast(pydantic.BaseModel):
     city: str
+
+
+def look(city: str) -> str:
+    return city
 
 
 async def typed(model: VLLMModel, agent: BasicAgent) -> None:
@@ -27,6 +32,9 @@ async def typed(model: VLLMModel, agent: BasicAgent) -> None:
     assert_type(await agent.run("hi"), str)
     assert_type(agent.stream("hi"), AsyncGenerator[str, None])
     assert_type(await agent.complete("hi", output_type=Forecast), Completion)
+    clerk = ToolAgent("clerk", model, [look, tool(look)], max_steps=3)
+    assert_type(await clerk.run("hi", output_type=Forecast, deps=3, tool_choice=["look", "none"]), Forecast)
+    assert_type(await clerk.complete("hi", history=[]), Completion)
     assert_type(await model.call([{"role": "user", "content": "hi"}], output_type=Forecast), Completion)
     chain = ChainOfAgents("c", model)
     assert_type(await chain.run("q", "text", output_type=Forecast), Forecast)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from pydantic import BaseModel as Schema
 
 from tests.conftest import Colour
 from tests.unit.test_acting import SERVERS
+from tframex import sync
 from tframex.agents import BasicAgent, ToolAgent
 from tframex.completion import ToolCall
 from tframex.errors import (
@@ -165,6 +167,28 @@ def test_an_answer_has_its_type_after_a_tool(colour: Colour, way: str) -> None:
             assert completion.output == forecast
 
     colour.run(body)
+
+
+def test_a_stream_of_a_typed_agent_ends_with_the_value(colour: Colour, tmp_path: Path) -> None:
+    async def body() -> None:
+        with FakeVLLM(playing([CALL, Answer('{"city": "Bern", "degrees": 12}')])) as server:
+            agent = agent_of(colour, server, output_type=Forecast)
+            pieces = [piece async for piece in agent.stream(PROMPT)]
+        assert pieces == [Forecast(city="Bern", degrees=12)]
+
+    colour.run(body)
+
+
+def test_a_synchronous_agent_works_inside_a_running_event_loop() -> None:
+    """As in a Jupyter notebook."""
+    with FakeVLLM(playing([CALL, RAIN])) as server:
+        agent = sync.ToolAgent("clerk", sync.VLLMModel("fake", server.url, "k"), [weather, clock])
+
+        async def cell() -> str:
+            assert [event for event in agent.events(PROMPT) if isinstance(event, ToolResult)]
+            return str(agent.run(PROMPT))
+
+        assert asyncio.run(cell()) == "Rain, 12 degrees."
 
 
 def test_tools_get_what_the_run_was_given(colour: Colour) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from tframex._types import Message, Messages
 from tframex.agents._tool_history import ToolHistory
@@ -21,6 +21,8 @@ from tframex.tasks import Closing
 from tframex.tools import CallRecorder, RunJournal, Tool, Toolset
 
 __all__ = ["ToolAgent"]
+
+T = TypeVar("T")
 
 
 class ToolAgent(BaseAgent):
@@ -125,7 +127,7 @@ class ToolAgent(BaseAgent):
             ModelError: The model could not answer, or not completely.
         """
         hide_values(options)
-        kind = output_type or self.output_type
+        kind = self._kind(output_type)
         check_prompt(prompt)
         asked = [*history, {"role": "user", "content": prompt}] if history else prompt
         async with CallRecorder() if checkpoint is None else RunJournal(checkpoint, self.agent_id, asked) as recorder:
@@ -139,7 +141,7 @@ class ToolAgent(BaseAgent):
                 history=conversation,
                 prompt=prompt,
                 limits=self.limits,
-                output=None if kind in (None, str) else Output.of(kind),
+                output=None if kind is None else Output.of(kind),
                 max_output_retries=self.max_output_retries,
                 choices=(tool_choice,) if isinstance(tool_choice, str) else tuple(tool_choice),
                 deps=deps,
@@ -152,11 +154,16 @@ class ToolAgent(BaseAgent):
                 async for event in events:
                     yield event
 
-    async def run(self, prompt: str, **options: Any) -> Any:
+    @overload
+    async def run(self, prompt: str, *, output_type: type[T] | Output[T], **options: Any) -> T: ...
+    @overload
+    async def run(self, prompt: str, *, output_type: Any = None, **options: Any) -> Any: ...
+    async def run(self, prompt: str, *, output_type: Any = None, **options: Any) -> Any:
         """The answer to `prompt`: text, or a value of `output_type`.
 
         Args:
             prompt: What to do.
+            output_type: The type of the answer, instead of the agent's.
             **options: The keywords of `events`, and options for the model.
 
         Raises:
@@ -167,9 +174,8 @@ class ToolAgent(BaseAgent):
             ModelError: The model could not answer.
         """
         hide_values(options)
-        completion = await self.complete(prompt, **options)
-        kind = options.get("output_type") or self.output_type
-        return completion.text if kind in (None, str) else completion.output
+        completion = await self.complete(prompt, output_type=output_type, **options)
+        return completion.text if self._kind(output_type) is None else completion.output
 
     async def complete(self, prompt: str, *, output_type: Any = None, **options: Any) -> Completion:
         """The answer to `prompt` as a `Completion`; its usage, retries and resumes are those of all steps together.
@@ -189,11 +195,34 @@ class ToolAgent(BaseAgent):
         hide_values(options)
         return await self._result(self.events(prompt, restart=True, output_type=output_type, **options))
 
-    async def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
-        """The events, with the text of the final answer alone, in one piece.
+    async def stream(self, prompt: str, *, output_type: Any = None, **options: Any) -> AsyncGenerator[Any, None]:
+        """The text of the answer, or its value, when it is complete.
 
         Only the end of an answer shows that no call follows: until then its text may be what the model writes before one.
+        `events` has the pieces as they arrive.
+
+        Args:
+            prompt: What to do.
+            output_type: The type of the answer, instead of the agent's.
+            **options: The keywords of `events`, and options for the model.
+
+        Raises:
+            ConfigurationError: The prompt is empty or an option is wrong.
+            RunLimitError: The run has reached one of its limits; `history` is on the error.
+            ToolError: A tool has raised an error that is none for the model.
+            ModelError: The model could not answer, or not completely.
         """
+        async with Closing(super().stream(prompt, output_type=self._kind(output_type), **options)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    def _kind(self, output_type: Any) -> Any:
+        """The type of the answer; None: text."""
+        kind = output_type or self.output_type
+        return None if kind is str else kind
+
+    async def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
+        """The events, with the text of the final answer alone, in one piece."""
         async with Closing(self.events(prompt, restart=True, **options)) as events:
             async for event in events:
                 if isinstance(event, RunFinished) and event.result.text:

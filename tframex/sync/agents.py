@@ -162,6 +162,10 @@ class ToolAgent(BaseAgent):
         asked["checkpoint"] = checkpoint
         return _bridge.iterate(lambda: self._async.events(prompt, tool_choice=tool_choice, **asked, **options))
 
-    def run(self, prompt: str, **options: Any) -> Any:
+    @overload
+    def run(self, prompt: str, *, output_type: type[T] | Output[T], **options: Any) -> T: ...
+    @overload
+    def run(self, prompt: str, *, output_type: Any = None, **options: Any) -> Any: ...
+    def run(self, prompt: str, *, output_type: Any = None, **options: Any) -> Any:
         hide_values(options)
-        return _bridge.run(lambda: self._async.run(prompt, **options))
+        return _bridge.run(lambda: self._async.run(prompt, output_type=output_type, **options))
