@@ -20,11 +20,9 @@ from tests.killed_run import answer, happened, lines, run
 from tframex.completion import Choice, Completion, Timings, ToolCall, Usage
 from tframex.errors import ApprovalNeeded, CheckpointError, ConfigurationError, ToolError, UncertainCallError
 from tframex.files import _journal, read_journal
-from tframex.model import PartialAnswer
 from tframex.sync import _bridge
 from tframex.testing import FakeVLLM
 from tframex.tools import (
-    ArrivingAnswer,
     RunJournal,
     Toolset,
     approve,
@@ -329,25 +327,6 @@ def test_a_complete_answer_is_read_as_it_was_written(colour: Colour, tmp_path: P
             assert await journal.answer("0") == answer
 
     everywhere(colour, body)
-
-
-def test_what_has_arrived_of_an_answer_is_kept_until_it_is_complete(tmp_path: Path) -> None:
-    async def body() -> None:
-        async with RunJournal(tmp_path / "run.sqlite", "clerk", "Pay.") as journal:
-            recorder = ArrivingAnswer(journal, "0")
-            assert not recorder.add("Red, ")
-            recorder._saved_at -= 1
-            assert recorder.add("green ", 2)
-            await recorder.save()
-            assert await journal.answer("0") == PartialAnswer("Red, green ", 3)
-            recorder.clear()
-            recorder.add("x" * 200_000)
-            await recorder.save()
-            assert await journal.answer("0") == PartialAnswer("x" * 200_000, 1)
-            await journal.answered("0", Completion((Choice("all"),)))
-            assert await journal.answer("0") == Completion((Choice("all"),))
-
-    anyio.run(body)
 
 
 def test_what_a_thread_has_done_is_kept_although_another_tool_has_ended_the_run(colour: Colour, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ async def recorded_answer(
         ask: Asks for the answer, and adds it.
     """
     found = await recorder.answer(step)
-    if isinstance(found, Completion):
+    if found is not None:
         completions.append(found)
         if found.text:
             yield TextPiece(found.text, step)

@@ -97,8 +97,7 @@ def _show(terminal: Terminal, record: RunRecord) -> None:
         terminal.write(f"prompt   {_short(record.prompt)}\n")
     results = {(found.step, found.call.id): found for found in record.results}
     for answer in record.answers:
-        text = _short(answer.text) or "(no text)"
-        terminal.write(f"answer   {text if answer.complete else f'{text} (cut off)'}\n")
+        terminal.write(f"answer   {_short(answer.text) or '(no text)'}\n")
         for call in answer.calls:
             found = results.get((answer.step, call.id))
             state = found.state if found is not None else "not begun"

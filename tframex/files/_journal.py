@@ -104,8 +104,8 @@ class Journal:
             if not is_new:
                 self._check_tables(database)
                 _write_ahead(database)
-            # A power failure may cost the last steps, never the file; a killed process costs nothing.
-            database.execute(f"PRAGMA synchronous={_SYNCHRONOUS}")
+            # The first row of a new file need not wait for the disk: there is nothing yet that it could harm.
+            database.execute(f"PRAGMA synchronous={'OFF' if is_new else _SYNCHRONOUS}")
             # Another process may be making the same file.
             database.execute("BEGIN IMMEDIATE")
             for statement in () if is_new else SCHEMA:
@@ -113,6 +113,10 @@ class Journal:
             given = [("format", _FORMAT), ("job", job)] if job is not None else []
             database.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?)", given)
             database.execute("COMMIT")
+            if is_new:
+                # A power failure may cost the last steps, never the file; a killed process costs nothing.
+                database.execute(f"PRAGMA synchronous={_SYNCHRONOUS}")
+                return database
             meta = dict(database.execute("SELECT name, value FROM meta"))
             if meta.get("format") != _FORMAT:
                 raise CheckpointError(

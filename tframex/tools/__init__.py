@@ -1,6 +1,5 @@
 """Tools: typed functions that a model can call."""
 
-from tframex.tools._arriving import ArrivingAnswer
 from tframex.tools._calls import distinct_calls
 from tframex.tools._context import ToolContext
 from tframex.tools._decorator import tool
@@ -16,7 +15,6 @@ from tframex.tools._toolset import Toolset
 from tframex.tools.mcp import MCPTools
 
 __all__ = [
-    "ArrivingAnswer",
     "AskAgain",
     "CallRecorder",
     "MCPTools",

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tframex.completion import Completion, ToolCall
-from tframex.model import PartialAnswer
 from tframex.tools._outcome import ToolOutcome
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ class CallRecorder:
     ) -> None:
         """End the use of the file."""
 
-    async def answer(self, step: str) -> Completion | PartialAnswer | None:
-        """The answer of a step: complete, what has arrived of it, or None if nothing has.
+    async def answer(self, step: str) -> Completion | None:
+        """The complete answer of a step, or None if it has to be asked for.
 
         Args:
             step: The step of the run.
@@ -71,15 +70,6 @@ class CallRecorder:
         Args:
             step: The step of the run.
             completion: The answer.
-        """
-
-    async def arrived(self, step: str, text: str, tokens: int) -> None:
-        """Write down what has arrived of an answer.
-
-        Args:
-            step: The step of the run.
-            text: The text so far.
-            tokens: How many tokens it is.
         """
 
     async def once(self, name: str, work: Callable[[], Awaitable[str]]) -> str:

@@ -24,13 +24,11 @@ def answer_step(name: str) -> str | None:
     return name.removesuffix(_ANSWER) if name.endswith(_ANSWER) and _CALL not in name else None
 
 
-def answer_row(step: str, text: str, tokens: int, completion: Completion | None) -> Row:
-    """An answer: what has arrived of it, or the complete one."""
-    details: dict[str, Any] = {"at": time.time()}
-    if completion is not None:
-        # By name: a field that this version does not know of may hold anything.
-        details |= {name: msgspec.to_builtins(getattr(completion, name)) for name in _FIELDS}
-    return Row(f"{step}{_ANSWER}", "", 0, 0, completion is not None, text, tokens, details)
+def answer_row(step: str, completion: Completion) -> Row:
+    """A complete answer."""
+    # By name: a field that this version does not know of may hold anything.
+    details = {name: msgspec.to_builtins(getattr(completion, name)) for name in _FIELDS}
+    return Row(f"{step}{_ANSWER}", "", 0, 0, True, completion.text, 0, {"at": time.time(), **details})
 
 
 _FIELDS = ("choices", "model_id", "usage", "timings", "retries", "resumes", "evidence")

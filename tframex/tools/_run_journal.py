@@ -14,7 +14,6 @@ import anyio.to_thread
 
 from tframex.completion import Completion, ToolCall
 from tframex.files import Journal, Row, content_key
-from tframex.model import PartialAnswer
 from tframex.tools._outcome import ToolOutcome
 from tframex.tools._recorder import CallRecorder, Recalled
 from tframex.tools._rows import RUN, answer_row, call_name, call_row, completion_of
@@ -58,7 +57,11 @@ class RunJournal(CallRecorder):
         self._recalled_answers: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        await anyio.to_thread.run_sync(self._open)
+        if Path(self.path).exists():  # noqa: ASYNC240 - as quick as a thread is slow
+            await anyio.to_thread.run_sync(self._open)
+        else:
+            # It does not wait for the disk.
+            self._open()
         return self
 
     async def __aexit__(
@@ -80,8 +83,8 @@ class RunJournal(CallRecorder):
             self._journal.close()
             raise
 
-    async def answer(self, step: str) -> Completion | PartialAnswer | None:
-        """The answer of a step: complete, what has arrived of it, or None if it has not begun to arrive.
+    async def answer(self, step: str) -> Completion | None:
+        """The complete answer of a step, or None if it has to be asked for.
 
         Args:
             step: The step.
@@ -89,8 +92,6 @@ class RunJournal(CallRecorder):
         row = self._journal.get(f"{step}/answer")
         if row is None:
             return None
-        if not row.done:
-            return PartialAnswer(row.text, row.tokens)
         self._recalled_answers.add(step)
         return completion_of(row)
 
@@ -102,7 +103,7 @@ class RunJournal(CallRecorder):
             completion: The answer.
         """
         if step not in self._recalled_answers:
-            await self._put(answer_row(step, completion.text, 0, completion))
+            await self._put(answer_row(step, completion))
 
     async def once(self, name: str, work: Callable[[], Awaitable[str]]) -> str:
         """The text that work with this name has returned, which an earlier process may have done.
@@ -117,16 +118,6 @@ class RunJournal(CallRecorder):
         text = await work()
         await self._put(Row(f"once/{name}", "", 0, 0, True, text, 0, {}))
         return text
-
-    async def arrived(self, step: str, text: str, tokens: int) -> None:
-        """Write down what has arrived of an answer.
-
-        Args:
-            step: The step.
-            text: The text so far.
-            tokens: How many tokens it is.
-        """
-        await self._put(answer_row(step, text, tokens, None))
 
     async def end(self, result: str) -> None:
         """Write down that the run has ended.

@@ -21,14 +21,12 @@ class RecordedAnswer:
 
     Attributes:
         step: The step of the run.
-        text: The text, or what has arrived of it.
-        complete: Whether it is complete.
+        text: The text.
         calls: The calls that it asks for.
     """
 
     step: str
     text: str
-    complete: bool
     calls: tuple[ToolCall, ...]
 
 
@@ -111,8 +109,8 @@ def _at(row: Row) -> float:
 
 
 def _answer(row: Row) -> RecordedAnswer:
-    calls = row.details["choices"][0]["tool_calls"] if row.done else ()
-    return RecordedAnswer(answer_step(row.name) or "", row.text, row.done, tuple(ToolCall(**call) for call in calls))
+    calls = row.details["choices"][0]["tool_calls"]
+    return RecordedAnswer(answer_step(row.name) or "", row.text, tuple(ToolCall(**call) for call in calls))
 
 
 def _result(row: Row) -> RecordedResult:
