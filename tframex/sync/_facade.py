@@ -72,7 +72,9 @@ def synchronous(value: Any) -> Any:
     return value
 
 
-def unwrap(value: Any, kind: type, name: str, such_as: str = "model (such as tframex.sync.VLLMModel)") -> Any:
+def unwrap(
+    value: Any, kind: type | tuple[type, ...], name: str, such_as: str = "model (such as tframex.sync.VLLMModel)"
+) -> Any:
     """The asynchronous object behind a synchronous one; an asynchronous one is taken as it is."""
     target = value._async if isinstance(value, Facade) else value
     if not isinstance(target, kind):

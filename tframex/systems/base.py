@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from tframex.agents.base import check_parts
+from tframex.agents import AgentModel, BaseAgent
 from tframex.events import Event, RunFinished, StepFinished, TextPiece
 from tframex.exchange import hide_values
 from tframex.model import BaseModel, record_calls
@@ -21,16 +21,16 @@ class BaseSystem(ABC):
 
     Args:
         system_id: A name for logs and errors.
-        model: The model to work with.
+        model: The model to work with; or an agent, each of whose runs is then a call.
 
     Raises:
-        ConfigurationError: The name is empty, or the model is not a model (or one of `tframex.sync`).
+        ConfigurationError: The name is empty, or the model is neither a model nor an agent (or one of `tframex.sync`).
     """
 
-    def __init__(self, system_id: str, model: BaseModel) -> None:
-        check_parts("system_id", system_id, model)
+    def __init__(self, system_id: str, model: BaseModel | BaseAgent) -> None:
+        given = AgentModel.of("system_id", system_id, model)
         self.system_id = system_id
-        self.model = model
+        self.model = given
 
     @abstractmethod
     async def run(self, *args: Any, **options: Any) -> Any:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 
+from tframex.agents import AgentModel
 from tframex.completion import Completion
 from tframex.errors import ContextLengthError, ModelError
 from tframex.events import (
@@ -18,6 +19,7 @@ from tframex.events import (
     RunFinished,
     StepFinished,
     TextPiece,
+    ToolStarted,
     in_step,
     pieces_of,
 )
@@ -115,7 +117,7 @@ class Executor:
     async def _attempts(self, call: RecordedCall) -> AsyncGenerator[Event, None]:
         """The call, as often as it takes. What was received before a failure is not emitted again after it."""
         recorder, patience = call.recorder, Patience()
-        finished = started = False
+        finished = started = acted = False
         failure: ModelError | None = None
         # Whether anything has arrived since the last failure; until then `call.pieces` is what arrived before it.
         fresh = True
@@ -155,6 +157,7 @@ class Executor:
                                     started = True
                                     yield event
                             else:
+                                acted = acted or isinstance(event, ToolStarted)
                                 if isinstance(event, CallRetried) and event.dropped:
                                     call.forget()
                                     recorder.clear()
@@ -163,7 +166,8 @@ class Executor:
                                 yield event
                 except ModelError as error:
                     delay = patience.delay(error, anyio.current_time(), known=self.answered)
-                    if delay is None:
+                    if delay is None or acted:
+                        # The tools of an agent would run twice.
                         raise
                     failure = error
                     if call.pieces and fresh:
@@ -209,7 +213,7 @@ async def _attempt(call: RecordedCall) -> AsyncGenerator[Event, None]:
                 yield event if isinstance(event, RunFinished) else in_step(event, step, call.kind)
         return
     options = call.options if call.shown else unwatched(model, call.options)
-    if call.partial is None:
+    if call.partial is None or isinstance(model, AgentModel):
         async with Closing(model.events(call.messages, restart=call.restart, **options)) as events:
             async for event in events:
                 yield event if isinstance(event, RunFinished) else in_step(event, step, call.kind)

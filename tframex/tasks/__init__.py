@@ -5,7 +5,7 @@ from tframex.tasks._callbacks import ABORTS, call_user, is_async
 from tframex.tasks._closing import Closing, map_bounded
 from tframex.tasks._emitted import emitted
 from tframex.tasks._generators import Begun, Kept
-from tframex.tasks._limit import Limit, Place
+from tframex.tasks._limit import OF_MANY, Limit, Place
 from tframex.tasks._loop import LoopBound
 from tframex.tasks._progress import Progress, ProgressCallback
 from tframex.tasks._reports import Reports
@@ -13,6 +13,7 @@ from tframex.tasks._spawning import spawn
 
 __all__ = [
     "ABORTS",
+    "OF_MANY",
     "AdaptiveLimit",
     "Begun",
     "Closing",

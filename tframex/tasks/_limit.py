@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
@@ -14,7 +15,10 @@ from anyio.lowlevel import EventLoopToken, current_token
 from tframex.errors import WrongLoopError
 from tframex.tasks._running import is_running, now, task_id
 
-__all__ = ["Limit", "Place"]
+__all__ = ["OF_MANY", "Limit", "Place"]
+
+OF_MANY: ContextVar[bool] = ContextVar("tframex_of_many", default=False)
+"""Whether the calls that are made here are those of one run among many: they wait as the calls of a system do."""
 
 
 class Limit:
@@ -72,10 +76,11 @@ class Limit:
         queue = self._queue_of_this_loop()
         if queue.holders and task_id() in queue.holders:
             return Place(self, None, self._entered)
-        if queue.in_flight < self.maximum and not queue.single:
+        most, waiting = (self.limit, queue.many) if OF_MANY.get() else (self.maximum, queue.single)
+        if queue.in_flight < most and not waiting:
             queue.in_flight += 1
         else:
-            await self._wait(queue, queue.single)
+            await self._wait(queue, waiting)
         return self._place(queue)
 
     def _place(self, queue: _Queue, holder: int | None = None) -> Place:

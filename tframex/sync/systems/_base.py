@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from tframex import agents as _agents
+from tframex import model as _model
 from tframex import systems as _systems
 from tframex.events import Event
 from tframex.exchange import hide_values
@@ -12,7 +14,11 @@ from tframex.sync import _bridge
 from tframex.sync._facade import Facade, mirrors
 from tframex.sync.model import BaseModel
 
-__all__ = ["BaseSystem"]
+__all__ = ["KINDS", "SUCH_AS", "BaseSystem"]
+
+# What a system works with.
+KINDS = (_model.BaseModel, _agents.BaseAgent)
+SUCH_AS = "model or agent (such as tframex.sync.VLLMModel)"
 
 
 @mirrors(_systems.BaseSystem)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tframex import agents as _agents
-from tframex import model as _model
 from tframex import systems as _systems
 from tframex._types import Messages
 from tframex.events import Event
@@ -16,7 +15,7 @@ from tframex.sync import _bridge
 from tframex.sync._facade import mirrors, unwrap
 from tframex.sync.agents import BaseAgent
 from tframex.sync.model import BaseModel
-from tframex.sync.systems._base import BaseSystem
+from tframex.sync.systems._base import KINDS, SUCH_AS, BaseSystem
 from tframex.systems import (
     BatchResult,
     BestOf,
@@ -37,14 +36,14 @@ class MultiCallSystem(BaseSystem):
     def __init__(
         self,
         system_id: str,
-        model: BaseModel,
+        model: BaseModel | BaseAgent,
         *,
         max_concurrency: int | Literal["auto"] = "auto",
         warm_prefix: bool = False,
     ) -> None:
         self._async = _systems.MultiCallSystem(
             system_id,
-            unwrap(model, _model.BaseModel, "model"),
+            unwrap(model, KINDS, "model", SUCH_AS),
             max_concurrency=max_concurrency,
             warm_prefix=warm_prefix,
         )

@@ -13,8 +13,9 @@ from tframex.exchange import hide_values
 from tframex.model import Output
 from tframex.sync import _bridge
 from tframex.sync._facade import mirrors, unwrap
+from tframex.sync.agents import BaseAgent
 from tframex.sync.model import BaseModel
-from tframex.sync.systems._base import BaseSystem
+from tframex.sync.systems._base import KINDS, SUCH_AS, BaseSystem
 from tframex.systems import (
     LongTextPrompts,
     LongTextResult,
@@ -169,8 +170,8 @@ class LongTextSystem(BaseSystem):
         )
 
 
-def _other(model: BaseModel | None, name: str) -> _model.BaseModel | None:
-    return None if model is None else unwrap(model, _model.BaseModel, name)
+def _other(model: BaseModel | BaseAgent | None, name: str) -> _model.BaseModel | None:
+    return None if model is None else unwrap(model, KINDS, name, SUCH_AS)
 
 
 @mirrors(_systems.ChainOfAgents)
@@ -180,15 +181,15 @@ class ChainOfAgents(LongTextSystem):
     def __init__(
         self,
         system_id: str,
-        model: BaseModel,
+        model: BaseModel | BaseAgent,
         chunk_size: int | None = None,
         chunk_overlap: int | None = None,
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
         prompts: LongTextPrompts | None = None,
-        worker: BaseModel | None = None,
-        manager: BaseModel | None = None,
+        worker: BaseModel | BaseAgent | None = None,
+        manager: BaseModel | BaseAgent | None = None,
         order: Order = "forward",
         paths: int = 1,
         decide: Decision = "judge",
@@ -197,7 +198,7 @@ class ChainOfAgents(LongTextSystem):
     ) -> None:
         self._async = _systems.ChainOfAgents(
             system_id,
-            unwrap(model, _model.BaseModel, "model"),
+            unwrap(model, KINDS, "model", SUCH_AS),
             chunk_size,
             chunk_overlap,
             max_notes=max_notes,
@@ -220,20 +221,20 @@ class MapReduceSystem(LongTextSystem):
     def __init__(
         self,
         system_id: str,
-        model: BaseModel,
+        model: BaseModel | BaseAgent,
         chunk_size: int | None = None,
         chunk_overlap: int | None = None,
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
         prompts: LongTextPrompts | None = None,
-        worker: BaseModel | None = None,
-        manager: BaseModel | None = None,
+        worker: BaseModel | BaseAgent | None = None,
+        manager: BaseModel | BaseAgent | None = None,
         max_concurrency: int | Literal["auto"] = "auto",
     ) -> None:
         self._async = _systems.MapReduceSystem(
             system_id,
-            unwrap(model, _model.BaseModel, "model"),
+            unwrap(model, KINDS, "model", SUCH_AS),
             chunk_size,
             chunk_overlap,
             max_notes=max_notes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 import anyio
@@ -47,9 +47,8 @@ def judged(judge: Judge | BaseAgent, task: str) -> Score:
         agent = judge
 
         async def ask(answer: str) -> float | None:
-            said = strip_thinking(await agent.run(_PROMPT.format(task=task, answer=strip_thinking(answer)))).strip()
-            found = _POINTS.findall(said)
-            points = float(found[-1]) if found else math.nan
+            said = await agent.run(_PROMPT.format(task=task, answer=strip_thinking(answer)))
+            points = _points_of(said)
             return points if points <= _MOST else None
 
         return ask
@@ -70,6 +69,23 @@ def judged(judge: Judge | BaseAgent, task: str) -> Score:
         return float(value)
 
     return score
+
+
+def _points_of(said: object) -> float:
+    """The points in what an agent has returned: in a text, a number, or an object that has `points` or a `score`."""
+    if isinstance(said, str):
+        found = _POINTS.findall(strip_thinking(said).strip())
+        return float(found[-1]) if found else math.nan
+    for name in ("points", "score"):
+        value = said.get(name) if isinstance(said, Mapping) else getattr(said, name, None)
+        if value is not None:
+            said = value
+            break
+    if isinstance(said, (int, float)) and not isinstance(said, bool):
+        return float(said)
+    raise ConfigurationError(
+        f"a judge that returns a value must return a number, or an object with points or a score, not {type(said).__name__}"
+    )
 
 
 async def best(samples: Samples, score: Score, limit: int, *, allow_truncated: bool = False) -> BestOf:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tframex._checks import check_count, check_messages
 from tframex._types import Message, Messages
+from tframex.agents import BaseAgent
 from tframex.agents.base import check_prompt
 from tframex.errors import ConfigurationError
 from tframex.events import Event
@@ -30,7 +31,7 @@ class SamplingSystem(BaseSystem):
     def __init__(
         self,
         system_id: str,
-        model: BaseModel,
+        model: BaseModel | BaseAgent,
         *,
         max_concurrency: int | Literal["auto"] = "auto",
         warm_prefix: bool = False,

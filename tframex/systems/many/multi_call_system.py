@@ -33,7 +33,7 @@ class MultiCallSystem(SamplingSystem):
 
     Args:
         system_id: A name for logs and errors.
-        model: The model to work with.
+        model: The model to work with; or an agent, each of whose runs is then a call.
         max_concurrency: The most calls in flight: `"auto"` or a number. The model's own `max_concurrency` holds as well.
         warm_prefix: Send the first call ahead and the others when its first token has come, so that they find their common
             prompt in the server's prefix cache.
@@ -100,7 +100,8 @@ class MultiCallSystem(SamplingSystem):
             prompt: What to ask.
             n: How many answers.
             judge: A function from an answer to its score, asynchronous or not; or an agent that is asked to give each
-                answer points from 0 to 100. An answer without a score cannot win. A function that is not asynchronous runs
+                answer points from 0 to 100: in its text, or where it has an `output_type` as a number or an object with
+                `points` or a `score`. An answer without a score cannot win. A function that is not asynchronous runs
                 in worker threads, as many as calls are made concurrently.
             allow_truncated: Judge answers too that were cut off, at `max_tokens` say; without it they cannot win.
             progress: Called after each call, and twice a second.

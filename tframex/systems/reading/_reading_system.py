@@ -12,7 +12,8 @@ from typing import Any, Literal
 import anyio.to_thread
 
 from tframex._checks import check_count
-from tframex.agents.base import check_parts, check_prompt
+from tframex.agents import AgentModel, BaseAgent
+from tframex.agents.base import check_prompt
 from tframex.chunking import check_budget
 from tframex.errors import ConfigurationError
 from tframex.events import Event, RunFinished
@@ -44,21 +45,18 @@ class ReadingSystem(BaseSystem):
     def __init__(
         self,
         system_id: str,
-        model: BaseModel,
+        model: BaseModel | BaseAgent,
         chunk_size: int | None = None,
         chunk_overlap: int | None = None,
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
         prompts: LongTextPrompts | None = None,
-        worker: BaseModel | None = None,
-        manager: BaseModel | None = None,
+        worker: BaseModel | BaseAgent | None = None,
+        manager: BaseModel | BaseAgent | None = None,
         max_concurrency: int | Literal["auto"] = "auto",
     ) -> None:
         super().__init__(system_id, model)
-        for other in (worker, manager):
-            if other is not None:
-                check_parts("system_id", system_id, other)
         if chunk_overlap is not None:
             check_count("chunk_overlap", chunk_overlap, least=0, unit="tokens")
         if chunk_size is not None:
@@ -71,8 +69,8 @@ class ReadingSystem(BaseSystem):
         self.chunk_overlap = chunk_overlap
         self.max_notes = max_notes
         self.prompts = prompts or LongTextPrompts()
-        self.worker = worker or model
-        self.manager = manager or model
+        self.worker = self.model if worker is None else AgentModel.of("system_id", system_id, worker)
+        self.manager = self.model if manager is None else AgentModel.of("system_id", system_id, manager)
         if max_concurrency != "auto":
             check_count("max_concurrency", max_concurrency, instead='or "auto"')
         self.max_concurrency = max_concurrency

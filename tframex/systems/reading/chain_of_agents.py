@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from tframex._checks import check_count
 from tframex._logging import get_logger
+from tframex.agents import BaseAgent
 from tframex.chunking import Chunk, Chunker
 from tframex.errors import ConfigurationError, ContextLengthError
 from tframex.events import TextPiece
@@ -48,7 +49,7 @@ class ChainOfAgents(LongTextSystem):
 
     Args:
         system_id: A name for logs and errors.
-        model: The model to work with.
+        model: The model to work with; or an agent, each of whose runs is then a call.
         chunk_size: The most tokens of a chunk. None: as many as fit into the window, or 2000 where that is not known.
         chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context. None: 100, but at most
             a quarter of the chunk.
@@ -56,8 +57,8 @@ class ChainOfAgents(LongTextSystem):
             eighth of the window.
         counter: What counts chunks; the default uses cl100k.
         prompts: What the models are asked.
-        worker: The model that reads and takes notes, if it is not `model`.
-        manager: The model that answers, if it is not `model`.
+        worker: The model or agent that reads and takes notes, if it is not `model`.
+        manager: The model or agent that answers, if it is not `model`.
         order: Whether the first path reads from the beginning or from the end.
         paths: How many times the text is read, each time in another order: first `order`, then its reverse, then shuffled
             orders. The paper's multi-path variants answer better, at `paths` times the price.
@@ -74,15 +75,15 @@ class ChainOfAgents(LongTextSystem):
     def __init__(
         self,
         system_id: str,
-        model: BaseModel,
+        model: BaseModel | BaseAgent,
         chunk_size: int | None = None,
         chunk_overlap: int | None = None,
         *,
         max_notes: int | None = None,
         counter: TokenCounter | None = None,
         prompts: LongTextPrompts | None = None,
-        worker: BaseModel | None = None,
-        manager: BaseModel | None = None,
+        worker: BaseModel | BaseAgent | None = None,
+        manager: BaseModel | BaseAgent | None = None,
         order: Order = "forward",
         paths: int = 1,
         decide: Decision = "judge",

@@ -27,7 +27,7 @@ class LongTextSystem(ReadingSystem):
 
     Args:
         system_id: A name for logs and errors.
-        model: The model to work with.
+        model: The model to work with; or an agent, each of whose runs is then a call.
         chunk_size: The most tokens of a chunk. None: as many as fit into the window, or 2000 where that is not known.
         chunk_overlap: Tokens that neighbouring chunks share, so that no sentence loses its context. None: 100, but at most
             a quarter of the chunk.
@@ -35,8 +35,8 @@ class LongTextSystem(ReadingSystem):
             eighth of the window.
         counter: What counts chunks; the default uses cl100k.
         prompts: What the models are asked.
-        worker: The model that reads and takes notes, if it is not `model`.
-        manager: The model that answers, if it is not `model`.
+        worker: The model or agent that reads and takes notes, if it is not `model`.
+        manager: The model or agent that answers, if it is not `model`.
         max_concurrency: The most calls of this system in flight. `"auto"`: as many as the server turns out to take, shared
             by all systems on one model; a number is a further bound.
 
