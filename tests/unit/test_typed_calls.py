@@ -425,6 +425,28 @@ def test_an_answer_that_breaks_off_is_continued_without_the_grammar(colour: Colo
     colour.run(body)
 
 
+@pytest.mark.parametrize("rest", [" and so on, in prose." * 400, ' {"title": ' * 400, "\n" * 4000])
+@pytest.mark.usefixtures("no_wait")
+def test_a_continuation_that_is_of_no_use_is_asked_for_again_with_the_grammar(colour: Colour, rest: str) -> None:
+    """Also with `max_output_retries=0`: it is not the model that failed."""
+
+    async def body() -> None:
+        def answer(body: Mapping[str, Any]) -> str:
+            return LONG if "response_format" in body else LONG[:500] + rest
+
+        with FakeVLLM(answer, faults=[Fault.cut(3000)], dialect="llama.cpp", delay=0.0005) as server:
+            async with colour.make(model_of(server)) as model:
+                completion = await model.call(ASKED, output_type=Films, max_tokens=3000, max_output_retries=0)
+            assert completion.output == Films.model_validate_json(LONG)
+            assert (completion.resumes, completion.retries) == (1, 1)
+            first, second, third = bodies(server)
+            assert "response_format" not in second
+            assert third == first
+            assert server.completions()[1].tokens < 2000
+
+    colour.run(body)
+
+
 @pytest.mark.usefixtures("no_wait")
 def test_where_an_answer_cannot_be_continued_it_is_asked_for_again(colour: Colour) -> None:
     async def body() -> None:

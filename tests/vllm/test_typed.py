@@ -40,7 +40,7 @@ def test_a_value_is_of_its_type(colour: Colour, vllm: Server) -> None:
             *parts, last = [part async for part in agent.stream("Rex!", output_type=Pets, **GREEDY)]
             assert isinstance(last, Pets)
             assert parts[-1]["pets"] == last.pets
-            assert len(parts) > 5
+            assert len(parts) >= len(last.pets)
 
     colour.run(body)
 
@@ -71,8 +71,10 @@ def test_a_cut_answer_is_continued_without_the_grammar_and_validated(colour: Col
                     found = await model.call(ASKED, output_type=Pets, **GREEDY)
                     assert isinstance(found.output, Pets)
                     assert found.resumes == 1
-                    assert "response_format" in proxy.bodies[0]
-                    assert not {"response_format", "structured_outputs"} & proxy.bodies[1].keys()
+                    grammars = ["response_format" in body for body in proxy.bodies]
+                    # Without the grammar this small model may write something else: then it is asked again.
+                    assert grammars in ([True, False], [True, False, True])
+                    assert found.retries == len(grammars) - 2
 
     colour.run(body)
 

@@ -11,8 +11,8 @@ from tframex.text import GrowingJSON
 __all__ = ["OutputGrowth"]
 
 _OPEN, _CLOSE = "<think>", "</think>"
-# White space, or text after the value, of which more is no accident.
-_MOST = 200
+# White space, or text after the value, of which more is no accident; and where no grammar ends the answer.
+_MOST, _MOST_FREE = 200, 40
 # Entries that are copied for a piece of the answer: about 3 us.
 _WEIGHT = 256
 
@@ -56,9 +56,16 @@ class OutputGrowth:
         self._held = None
         self._json.feed(text)
 
-    def runs_on(self) -> bool:
-        """Whether it has become white space, or text after the value, without end."""
-        return self._json.runs_on(_MOST)
+    def runs_on(self, *, free: bool) -> bool:
+        """Whether it has become white space, digits, or text after the value, without end.
+
+        Args:
+            free: It is the continuation of an answer, without its grammar: then it may also have left the JSON.
+        """
+        if not free:
+            return self._json.runs_on(_MOST)
+        self._json.read()
+        return self._json.failed or self._json.runs_on(_MOST_FREE)
 
     def news(self) -> tuple[Any] | None:
         """What has arrived of the value, if that is more than the last time.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tframex.completion import Completion
 from tframex.errors import OutputValidationError
-from tframex.events import CallRetried, Event, OutputPiece, ReasoningPiece, RunFinished, TextPiece
+from tframex.events import CallResumed, CallRetried, Event, OutputPiece, ReasoningPiece, RunFinished, TextPiece
 from tframex.model._output_growth import OutputGrowth
 from tframex.model.output import Output
 
@@ -27,14 +27,17 @@ class TypedAnswer:
     Attributes:
         completion: What the call returned; None while it has not ended.
         hopeless: Whether asking again would end in the same way.
+        resumed: Whether it broke off and was continued, without its grammar.
         ran_on: Whether it was stopped, since it ran on in white space or text.
         tokens: How many tokens have arrived.
+        retries: How often it was sent again.
+        resumes: How often it was continued.
     """
 
     def __init__(self, output: Output[Any], *, items: bool) -> None:
         self.completion: Completion | None = None
-        self.hopeless = self.ran_on = False
-        self.tokens = 0
+        self.hopeless = self.ran_on = self.resumed = False
+        self.tokens = self.retries = self.resumes = 0
         self._output = output
         self._items = items
         self._texts: list[str] = []
@@ -73,15 +76,21 @@ class TypedAnswer:
             elif isinstance(event, RunFinished):
                 self.completion = event.result
                 continue
-            elif isinstance(event, CallRetried) and event.dropped:
-                self._texts.clear()
-                self._thoughts.clear()
-                self._growth = OutputGrowth(self._output, items=self._items)
+            elif isinstance(event, CallRetried):
+                self.retries += 1
+                if event.dropped:
+                    self._texts.clear()
+                    self._thoughts.clear()
+                    self._growth = OutputGrowth(self._output, items=self._items)
+                    self.resumed = False
+            elif isinstance(event, CallResumed):
+                self.resumes += 1
+                self.resumed = True
             passed.append(event)
         if grown and self._items:
             passed += self._news()
         # Where it has ended by itself, that says more than we would.
-        self.ran_on = grown and self.completion is None and self._growth.runs_on()
+        self.ran_on = grown and self.completion is None and self._growth.runs_on(free=self.resumed)
         return passed
 
     def _news(self) -> list[OutputPiece]:
@@ -101,6 +110,11 @@ class TypedAnswer:
         text, reason = completion.text, completion.finish_reason
         if completion.choices[0].refusal:
             raise self._hopeless("the model refused to answer", completion.choices[0].refusal)
+        if reason == "length" and self.resumed:
+            why = "it broke off, and its continuation did not end"
+            raise OutputValidationError(
+                f"the answer is not of type {self._output.name}: {why}", text=text, errors=[why]
+            )
         if reason == "length":
             raise self._hopeless(f"the answer was cut off at {request.limit(completion)}", text)
         if reason == "content_filter":
@@ -110,6 +124,8 @@ class TypedAnswer:
             raise OutputValidationError(error.args[0], text=text, errors=error.errors)
         if self.ran_on and not self._growth.closed:
             why = "it ran on in white space or digits instead of ending"
+            if self.resumed:
+                why = "it broke off, and its continuation was another text"
             raise OutputValidationError(
                 f"the answer is not of type {self._output.name}: {why}", text=text, errors=[why]
             )

@@ -28,6 +28,8 @@ __all__ = ["TypedCall", "typed_call", "typed_events"]
 log = get_logger("tframex.model")
 
 MAX_OUTPUT_RETRIES = 2
+# Answers that broke off and whose continuation was of no use: that is not the model's fault.
+_MAX_BROKEN = 2
 
 
 class TypedCall:
@@ -67,6 +69,7 @@ class TypedCall:
         self._request = TypedRequest(model, self._output, options, shown=shown, restart=restart)
         self._shown = shown
         self._spent: list[Completion] = []
+        self._broken = 0
         self._started = time.perf_counter()
 
     async def completion(self) -> Completion:
@@ -132,7 +135,8 @@ class TypedCall:
                     raise final from error
                 log.info("asking again", model=self._model.model_id, errors=len(error.errors), answers=len(self._spent))
                 yield [CallRetried("answer", error, 0.0, len(error.text))]
-                asked = asked_again(self._messages, error)
+                # What came without the grammar is nothing to be corrected.
+                asked = self._messages if answer.resumed else asked_again(self._messages, error)
                 continue
             result = self._summed(value)
             note_call(result, self._spent)
@@ -142,7 +146,10 @@ class TypedCall:
     def _final(self, error: OutputValidationError, answer: TypedAnswer) -> OutputValidationError | None:
         """The error to raise; None: ask again."""
         answers = len(self._spent)
-        if not answer.hopeless and answers <= self._retries:
+        if answer.resumed and self._broken < _MAX_BROKEN:
+            self._broken += 1
+            return None
+        if not answer.hopeless and answers - self._broken <= self._retries:
             return None
         said = error.args[0]
         if not answer.hopeless:

@@ -114,7 +114,8 @@ class TypedRequest:
         usage = Usage(self._model.counter.count_messages(messages), answer.tokens, estimated=True)
         seconds = time.perf_counter() - self._started
         choice = Choice(answer.text, answer.reasoning)
-        completion = Completion((choice,), self._model.model_id, usage, Timings(None, seconds))
+        timings = Timings(None, seconds)
+        completion = Completion((choice,), self._model.model_id, usage, timings, answer.retries, answer.resumes)
         note_call(completion)
         return completion
 
