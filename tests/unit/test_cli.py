@@ -543,3 +543,70 @@ def test_a_full_disk_is_one_line() -> None:
         done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+# -- answers of a schema ---------------------------------------------------------------------------------------------
+
+SCHEMA = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+
+@pytest.fixture
+def schema(folder: Path) -> str:
+    (folder / "schema.json").write_text(json.dumps(SCHEMA))
+    return "schema.json"
+
+
+@pytest.fixture
+def namer() -> Iterator[FakeVLLM]:
+    with FakeVLLM('Here:\n```json\n{"name": "Bern"}\n```', model="Qwen/Qwen3-8B") as fake:
+        yield fake
+
+
+def test_with_a_schema_the_answer_is_its_json(namer: FakeVLLM, schema: str) -> None:
+    done = tframex("run", "A city?", "--schema", schema, API_URL=namer.url)
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"name": "Bern"})
+    assert asked(namer)["response_format"]["json_schema"]["schema"] == SCHEMA
+    found = json.loads(tframex("run", "A city?", "--schema", schema, "--json", API_URL=namer.url).stdout)
+    assert found["output"] == {"name": "Bern"}
+    tframex("run", "A city?", "--schema", schema, "-O", "out.json", API_URL=namer.url)
+    assert json.loads(Path("out.json").read_text()) == {"name": "Bern"}
+
+
+def test_every_command_that_asks_takes_a_schema(namer: FakeVLLM, schema: str) -> None:
+    Path("text").write_text("Bern is a city. " * 50)
+    for words in (["context", "text", "A city?"], ["chain", "text", "A city?"]):
+        done = tframex(*words, "--schema", schema, API_URL=namer.url)
+        assert (done.exit_code, json.loads(done.stdout)) == (0, {"name": "Bern"}), done.output
+    found = json.loads(tframex("chain", "text", "A city?", "--schema", schema, "--json", API_URL=namer.url).stdout)
+    assert found["output"] == {"name": "Bern"}
+    done = tframex("vote", "A city?", "-n", "3", "--schema", schema, API_URL=namer.url)
+    assert json.loads(done.stdout) == {"name": "Bern"}
+    found = json.loads(tframex("vote", "A city?", "-n", "3", "--schema", schema, "--json", API_URL=namer.url).stdout)
+    assert found["output"] == {"name": "Bern"}
+    found = json.loads(tframex("multi", "A city?", "2", "--schema", schema, "--json", API_URL=namer.url).stdout)
+    assert found["calls"]["call_1"]["output"] == {"name": "Bern"}
+    Path("in.jsonl").write_text('"A city?"\n')
+    done = tframex("batch", "in.jsonl", "out.jsonl", "--schema", schema, API_URL=namer.url)
+    assert done.exit_code == 0
+    assert json.loads(Path("out.jsonl").read_text())["output"] == {"name": "Bern"}
+
+
+def test_an_answer_that_a_schema_does_not_describe_is_an_error(server: FakeVLLM, schema: str) -> None:
+    done = tframex("run", "A city?", "--schema", schema, API_URL=server.url)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "is not one JSON value" in done.stderr
+
+
+def test_a_file_that_is_no_schema_is_refused(server: FakeVLLM, folder: Path) -> None:
+    for content, complaint in (
+        ("{", "is not JSON"),
+        ("[]", "must be a JSON schema"),
+        ('{"type": "x"}', "has the type"),
+    ):
+        (folder / "wrong.json").write_text(content)
+        done = tframex("run", "A city?", "--schema", "wrong.json", API_URL=server.url)
+        assert done.exit_code == 2, done.output
+        assert complaint in done.stderr
+        assert "wrong.json" in done.stderr
+    assert not server.completions()

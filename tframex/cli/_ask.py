@@ -87,6 +87,7 @@ def _answer(
     live: bool = True,
 ) -> None:
     options: dict[str, Any] = sampling.options
+    typed = options.get("output_type")
     if output is not None:
         partial = output.with_name(f"{output.name}.partial")
         try:
@@ -94,8 +95,10 @@ def _answer(
         finally:
             if partial.exists():
                 terminal.hint = f"What had arrived is in {partial}."
-    elif terminal.json:
+    elif terminal.json or typed is not None:
         completion = agent.complete(prompt, **options)
+        if typed is not None and not terminal.json:
+            terminal.write(f"{typed.write(completion.output)}\n")
     else:
         completion = show(agent.events(prompt, **options), terminal, live=live)
     if terminal.json:

@@ -67,8 +67,9 @@ def register(app: typer.Typer) -> None:
         with endpoint.open() as model:
             kind = sync.MapReduceSystem if map_reduce else sync.ChainOfAgents
             system = kind("chain", model, chunk_size, chunk_overlap)
+            shape = {**options, "output_type": options["output_type"].schema} if "output_type" in options else options
             job = content_key(
-                kind.__name__, model.api_url, model.model_id, question, text, chunk_size, chunk_overlap, options
+                kind.__name__, model.api_url, model.model_id, question, text, chunk_size, chunk_overlap, shape
             )
             kept = checkpoint or _automatic(job, terminal)
             if kept is not None and kept.exists():
@@ -121,9 +122,9 @@ def _answer(
         events = stack.enter_context(
             closing(system.events(question, text, progress=progress, checkpoint=checkpoint, **options))
         )
-        end = "\n"
+        end, typed = "\n", options.get("output_type")
         for event in events:
-            if isinstance(event, TextPiece) and not terminal.json:
+            if isinstance(event, TextPiece) and not terminal.json and typed is None:
                 # The bar is done when the answer begins.
                 terminal.end_progress()
                 terminal.write(event.text)
@@ -133,6 +134,10 @@ def _answer(
     if terminal.json:
         terminal.result(_as_json(result))
     else:
+        if typed is not None:
+            terminal.end_progress()
+            terminal.write(typed.write(result.output))
+            end = ""
         terminal.write("" if end == "\n" else "\n")
     if result.finish_reason == "length":
         terminal.remark(f"The answer was cut off at its token limit; raise {limiting}.", "yellow")
@@ -141,6 +146,7 @@ def _answer(
 def _as_json(result: LongTextResult) -> dict[str, Any]:
     return {
         "text": result.text,
+        **({} if result.output is None else {"output": result.output}),
         "usage": asdict(result.usage) if result.usage else None,
         "answers": result.answers,
         "steps": [asdict(step) for step in result.steps],

@@ -117,6 +117,7 @@ def register(app: typer.Typer) -> None:
             terminal.result(
                 {
                     "answer": found.answer,
+                    **({} if found.output is None else {"output": found.output}),
                     "text": found.text,
                     "counts": found.counts,
                     "confidence": found.confidence,

@@ -6,12 +6,15 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tframex.errors import ConfigurationError
 from tframex.files import reported
+
+if TYPE_CHECKING:
+    from tframex.model import Output
 
 __all__ = ["Sampling", "read"]
 
@@ -37,6 +40,7 @@ _OURS = frozenset(
         "model",
         "stream",
         "stream_options",
+        "output_type",
         "extra_body",
         "extra_headers",
         "extra_query",
@@ -59,14 +63,24 @@ class Sampling:
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="Any other option, such as top_k=20. Repeatable."),
     ] = None
 
+    schema: Annotated[
+        Path | None,
+        typer.Option(
+            "--schema", metavar="FILE", help="A JSON schema: the answer is JSON that it describes, or an error."
+        ),
+    ] = None
+
     @property
     def options(self) -> dict[str, Any]:
         """Keywords for the model.
 
         Raises:
-            ConfigurationError: One of them is not of the form NAME=VALUE.
+            ConfigurationError: One of them is not of the form NAME=VALUE, or the schema is none.
+            OutputError: The schema cannot be read.
         """
         found: dict[str, Any] = {"max_tokens": self.max_tokens, "temperature": self.temperature}
+        if self.schema is not None:
+            found["output_type"] = _schema(self.schema)
         found = {name: value for name, value in found.items() if value is not None}
         for given in self.option or ():
             name, sign, value = given.partition("=")
@@ -89,6 +103,19 @@ class Sampling:
             if name in own and self.options[name] is not None:
                 return f"-o {name}"
         return "--max-tokens"
+
+
+def _schema(path: Path) -> Output[Any]:
+    from tframex.model import Output
+
+    try:
+        found = json.loads(read(str(path)))
+    except ValueError as exc:
+        raise ConfigurationError(f"{path} is not JSON ({exc})") from None
+    try:
+        return Output.from_schema(found)
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{path}: {exc.args[0]}") from exc
 
 
 def read(name: str) -> str:

@@ -100,6 +100,7 @@ def as_json(completion: Completion) -> dict[str, Any]:
     found = asdict(completion)
     return {
         "text": completion.text,
+        **({} if completion.output is None else {"output": completion.output}),
         "reasoning": completion.reasoning,
         "finish_reason": completion.finish_reason,
         "model": completion.model_id,

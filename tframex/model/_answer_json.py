@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tframex.text import strip_thinking
 
-__all__ = ["json_in"]
+__all__ = ["is_wrapped", "json_in", "not_json"]
 
 _FENCED = re.compile(r"^[ \t]*```[ \t]*\w*[ \t]*\r?\n(.*?)^[ \t]*```", re.DOTALL | re.MULTILINE)
 _BEGIN = re.compile(r"[{\[]")
@@ -57,3 +57,22 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def is_wrapped(found: str, name: str) -> bool:
+    """Whether a JSON text is an object whose only property has this name."""
+    value = json.loads(found, strict=False)
+    return isinstance(value, dict) and value.keys() == {name}
+
+
+def not_json(text: str) -> str:
+    """Why a text is no JSON value."""
+    if not text.strip():
+        return "it is empty"
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as exc:
+        return f"it is not one JSON value ({exc.msg} at character {exc.pos})"
+    except RecursionError:
+        return "it is not one JSON value (it is nested too deeply)"
+    return "it is not one JSON value"

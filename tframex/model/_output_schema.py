@@ -71,7 +71,7 @@ class SentSchema:
     notes: tuple[str, ...] = ()
 
 
-def sent_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> SentSchema:
+def sent_schema(schema: Mapping[str, Any], *, without: Collection[str] = (), closed: bool = True) -> SentSchema:
     """Make a JSON schema one that a server's grammar takes.
 
     Annotations, and constraints that grammars refuse, are left out; a constraint has a note. `oneOf` becomes `anyOf`. A
@@ -80,8 +80,9 @@ def sent_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> 
     Args:
         schema: The schema, for example of `TypeAdapter.json_schema()`.
         without: Further keywords to leave out, as an endpoint has refused them.
+        closed: Require all properties, and forbid others where the schema says nothing of them.
     """
-    writer = _Writer(schema, frozenset(without))
+    writer = _Writer(schema, frozenset(without), closed)
     sent = writer.root()
     return SentSchema(sent, writer.strict, tuple(dict.fromkeys(writer.notes)))
 
@@ -90,6 +91,7 @@ def sent_schema(schema: Mapping[str, Any], *, without: Collection[str] = ()) -> 
 class _Writer:
     original: Mapping[str, Any]
     without: frozenset[str]
+    closed: bool
     strict: bool = True
     notes: list[str] = field(default_factory=list)
 
@@ -158,6 +160,10 @@ class _Writer:
 
     def _closed(self, schema: dict[str, Any]) -> None:
         """Require all properties, and allow no others unless the type does."""
+        if not self.closed:
+            every = set(schema.get("required", ())) == set(schema["properties"])
+            self.strict = self.strict and every and schema.get("additionalProperties") is False
+            return
         if schema.get("additionalProperties", False) is False:
             schema["additionalProperties"] = False
         else:

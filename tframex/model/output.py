@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_origin, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from tframex.errors import OutputValidationError
-from tframex.model._answer_json import json_in
+from tframex.model._answer_json import is_wrapped, json_in, not_json
+from tframex.model._json_schema import check_schema
 from tframex.model._output_items import item_makers
+from tframex.model._output_name import name_of, sent_name
 from tframex.model._output_schema import SentSchema, sent_schema
-from tframex.model._pydantic import adapter_of, json_schema_of, lines_of, wrapper_of
+from tframex.model._pydantic import SchemaType, adapter_of, json_schema_of, lines_of, wrapper_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -24,8 +25,6 @@ U = TypeVar("U")
 
 # The only property of the object around a value that is none itself.
 _VALUE = "value"
-_MODULE = re.compile(r"(?:\w+\.)+|<locals>\.")
-_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 
 
 class Output(Generic[T]):
@@ -66,20 +65,43 @@ class Output(Generic[T]):
     def __init__(self, output_type: Any, *, name: str | None = None, describe: bool | None = None) -> None:
         self.output_type = output_type
         self.describe = describe
+        own = output_type if isinstance(output_type, SchemaType) else None
         self._adapter: TypeAdapter[Any] = adapter_of(output_type)
-        schema = json_schema_of(self._adapter, output_type)
-        sent = sent_schema(schema)
+        schema = json_schema_of(self._adapter, output_type) if own is None else own.schema
+        # What is optional in a schema of the user's stays so.
+        sent = sent_schema(schema, closed=own is None)
         self._choices = bool({"enum", "const"} & sent.schema.keys())
         self.wrapped = sent.schema.get("type") != "object"
         self._received = self._adapter
         if self.wrapped:
             self._received = wrapper_of(output_type, _VALUE)
-            schema = json_schema_of(self._received, output_type)
-            sent = sent_schema(schema)
-        self.name = _named(name or _name_of(output_type))
+            schema = json_schema_of(self._received, output_type) if own is None else own.wrapped(_VALUE)
+            sent = sent_schema(schema, closed=own is None)
+        self._closed = own is None
+        self.name = sent_name(name or name_of(output_type))
         self._original = schema
         self._makers: dict[str, Callable[[Any], Any]] | None = None
         self.schema, self.strict, self.notes = sent.schema, sent.strict, sent.notes
+
+    @classmethod
+    def from_schema(
+        cls, schema: Mapping[str, Any], *, name: str | None = None, describe: bool | None = None
+    ) -> Output[Any]:
+        """The output of a JSON schema (2020-12, or an earlier draft): its values are plain dicts, lists, texts and numbers.
+
+        Formats (`"format": "date"`) are told to the model, and not checked.
+
+        Args:
+            schema: The schema; references lead to somewhere in it.
+            name: What the model is told that it is called; its title by default.
+            describe: As for the constructor.
+
+        Raises:
+            ConfigurationError: It is no schema, or has keywords that are not supported: references to elsewhere,
+                `unevaluatedProperties`, ...
+        """
+        checked = check_schema(schema)
+        return cls(SchemaType(checked), name=name or str(checked.get("title") or "answer"), describe=describe)
 
     @overload
     @staticmethod
@@ -112,10 +134,9 @@ class Output(Generic[T]):
             without: The keywords.
         """
         left_out = frozenset(without)
-        return sent_schema(self._original, without=left_out) if left_out else self._as_sent()
-
-    def _as_sent(self) -> SentSchema:
-        return SentSchema(self.schema, self.strict, self.notes)
+        if not left_out:
+            return SentSchema(self.schema, self.strict, self.notes)
+        return sent_schema(self._original, without=left_out, closed=self._closed)
 
     def parse(self, text: str) -> T:
         """The value in an answer: its JSON, also after a thought, in a Markdown fence or between sentences.
@@ -131,7 +152,7 @@ class Output(Generic[T]):
             # A model without a grammar writes the word alone.
             found = json.dumps(text.strip())
         if found is None:
-            raise self._error(text, [_not_json(text)], None)
+            raise self._error(text, [not_json(text)], None)
         return self._validated(text, found)
 
     def _validated(self, text: str, found: str) -> T:
@@ -140,7 +161,7 @@ class Output(Generic[T]):
         try:
             value = self._received.validate_json(found)
         except ValidationError as exc:
-            if self.wrapped and not _is_wrapped(found):
+            if self.wrapped and not is_wrapped(found, _VALUE):
                 # Without a grammar a model also writes the value alone.
                 return cast(T, self._alone(text, found))
             raise self._error(text, lines_of(exc, _VALUE if self.wrapped else None), exc) from exc
@@ -226,32 +247,3 @@ def _kept(output_type: Any) -> Output[Any]:
 
 def _made_again(cls: type[Output[Any]], output_type: Any, name: str, describe: bool | None) -> Output[Any]:
     return cls(output_type, name=name, describe=describe)
-
-
-def _name_of(output_type: Any) -> str:
-    """What a type is called, without the modules: `list[Film]`."""
-    if get_origin(output_type) is None and isinstance(output_type, type):
-        return output_type.__name__
-    return _MODULE.sub("", str(output_type))
-
-
-def _named(name: str) -> str:
-    """The name as OpenAI takes it."""
-    return _NOT_IN_A_NAME.sub("_", name).strip("_")[:64] or "answer"
-
-
-def _is_wrapped(found: str) -> bool:
-    value = json.loads(found, strict=False)
-    return isinstance(value, dict) and value.keys() == {_VALUE}
-
-
-def _not_json(text: str) -> str:
-    if not text.strip():
-        return "it is empty"
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as exc:
-        return f"it is not one JSON value ({exc.msg} at character {exc.pos})"
-    except RecursionError:
-        return "it is not one JSON value (it is nested too deeply)"
-    return "it is not one JSON value"
