@@ -51,12 +51,12 @@ async def emitted(server: FakeVLLM, notes: Notes, *, leave: bool = False, **opti
     try:
         call = make_call(model, USER, options, restartable=True)
         call._exchange.observe(notes)
-        stream = call.events(await model._connector.get(), "step 1")
-        async for batch in stream:
-            events += batch
-            if leave and events:
-                break
-        await stream.aclose()
+        call.report("step 1")
+        async with call.reading(await model._connector.get()) as arrivals:
+            async for batch in arrivals:
+                events += call.happened(batch)
+                if leave and events:
+                    break
     finally:
         await model.close_client()
     return events
@@ -93,12 +93,13 @@ def test_retries_and_resumes_are_events_in_their_place_among_the_pieces() -> Non
 def test_a_retry_can_be_reported_before_its_request_is_sent() -> None:
     async def body() -> None:
         model = VLLMModel("fake", server.url, "k")
-        stream = make_call(model, USER, {}, restartable=False).events(await model._connector.get())
-        (event,) = await anext(stream)
-        assert isinstance(event, CallRetried)
-        assert isinstance(event.error, ModelStatusError)
-        assert len(server.completions()) == 1
-        await stream.aclose()
+        call = make_call(model, USER, {}, restartable=False)
+        call.report()
+        async with call.reading(await model._connector.get()) as arrivals:
+            (event,) = call.happened(await anext(arrivals))
+            assert isinstance(event, CallRetried)
+            assert isinstance(event.error, ModelStatusError)
+            assert len(server.completions()) == 1
         await model.close_client()
 
     with FakeVLLM(TEXT, faults=[Fault.busy(503)]) as server:

@@ -40,9 +40,9 @@ class ExchangeModel(EndpointModel):
         if options.get("n") not in (None, 1):
             raise ConfigurationError(f"call_stream returns one text; for n={options['n']} use stream or call")
         call = make_call(self, messages, options, restartable=False)
-        async with Closing(call.pieces(await self._connector.get())) as batches:
-            async for deltas in batches:
-                for delta in deltas:
+        async with call.reading(await self._connector.get()) as arrivals:
+            async for batch in arrivals:
+                for delta in call.shown(batch):
                     if isinstance(delta, str):
                         yield delta
                     elif delta.content:
@@ -87,9 +87,10 @@ class ExchangeModel(EndpointModel):
             return
         call = make_call(self, messages, options, restartable=restart, shown=not restart)
         yield CallStarted(model_id=self.model_id)
-        async with Closing(call.events(await self._connector.get())) as batches:
-            async for arrived in batches:
-                for event in arrived:
+        call.report()
+        async with call.reading(await self._connector.get()) as arrivals:
+            async for batch in arrivals:
+                for event in call.happened(batch):
                     yield event
         completion = call.completion()
         note_call(completion)
@@ -119,9 +120,9 @@ class ExchangeModel(EndpointModel):
                     yield piece
             return
         call = make_call(self, messages, options, restartable=False)
-        async with Closing(call.pieces(await self._connector.get())) as batches:
-            async for deltas in batches:
-                for delta in deltas:
+        async with call.reading(await self._connector.get()) as arrivals:
+            async for batch in arrivals:
+                for delta in call.shown(batch):
                     yield Delta(delta) if isinstance(delta, str) else delta
         completion = call.completion()
         note_call(completion)
@@ -152,9 +153,9 @@ class ExchangeModel(EndpointModel):
             typed = TypedCall(self, messages, output_type, max_output_retries, options, shown=False)
             return await typed.completion()
         call = make_call(self, messages, options, restartable=True, shown=False)
-        async with Closing(call.batches(await self._connector.get())) as batches:
-            async for _ in batches:
-                pass
+        async with call.reading(await self._connector.get()) as arrivals:
+            async for batch in arrivals:
+                call.shown(batch)
         completion = call.completion()
         note_call(completion)
         return completion
@@ -194,9 +195,9 @@ class ExchangeModel(EndpointModel):
         call = make_call(self, messages, options, restartable=False)
         call.begin_with(partial, tokens)
         yield Delta(partial)
-        async with Closing(call.pieces(await self._connector.get())) as batches:
-            async for deltas in batches:
-                for delta in deltas:
+        async with call.reading(await self._connector.get()) as arrivals:
+            async for batch in arrivals:
+                for delta in call.shown(batch):
                     yield Delta(delta) if isinstance(delta, str) else delta
         completion = call.completion()
         note_call(completion)
@@ -212,9 +213,11 @@ class ExchangeModel(EndpointModel):
             return
         call = make_call(self, messages, options, restartable=restart, shown=shown, validated=True)
         yield [CallStarted(model_id=self.model_id)]
-        async with Closing(call.events(await self._connector.get())) as batches:
-            async for events in batches:
-                yield events
+        call.report()
+        async with call.reading(await self._connector.get()) as arrivals:
+            async for batch in arrivals:
+                if events := call.happened(batch):
+                    yield events
         completion = call.completion()
         note_call(completion)
         yield [RunFinished(completion)]

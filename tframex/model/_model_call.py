@@ -10,7 +10,7 @@ import anyio
 
 from tframex.completion import Completion, Delta, Timings, Usage
 from tframex.events import Event, TextPiece, pieces_of
-from tframex.exchange import ChunkUsage, Clocks, Exchange, Pace, drive, timed_out
+from tframex.exchange import Arrival, ChunkUsage, Clocks, Exchange, Pace, drive, timed_out
 from tframex.model._connection import Connection
 from tframex.model._joined import joined
 from tframex.model._reports import Reports
@@ -50,92 +50,79 @@ class ModelCall:
         self._started = time.perf_counter()
         self._first: float | None = None
         self._repeated = False
+        self._guards: tuple[RepetitionGuard, RepetitionGuard] | None = None
+        """One for the text and one for separate reasoning."""
+        self._restarts = 0
+        self._reports: Reports | None = None
 
     def begin_with(self, text: str, tokens: int) -> None:
         """Continue from what an earlier run of this call has received."""
         self._exchange.begin_with(text, tokens)
 
-    async def events(self, connection: Connection, step: str = "answer") -> AsyncGenerator[list[Event], None]:
-        """What happens, as lists of events; pieces of one network read are in one list.
+    def reading(self, connection: Connection) -> Reading:
+        """What arrives of the answer, while it is read; before each further request there is an empty arrival.
 
         Args:
             connection: Where to send the requests.
+        """
+        return Reading(self, connection)
+
+    def report(self, step: str = "answer") -> None:
+        """Keep what happens to the requests, for `happened`.
+
+        Args:
             step: Which step of a run this call is.
         """
-        reports = Reports(step, self._exchange.observer)
-        self._exchange.observe(reports)
-        async with Closing(self.batches(connection)) as batches:
-            async for deltas in batches:
-                events: list[Event] = [*reports.take()]
-                if self._pace is not None:
-                    for delta in joined(deltas):
-                        events += pieces_of(delta, step)
-                else:
-                    for piece in deltas:
-                        if isinstance(piece, str):
-                            events.append(TextPiece(piece, step))
-                        else:
-                            events += pieces_of(piece, step)
-                if events:
-                    yield events
+        self._reports = Reports(step, self._exchange.observer)
+        self._exchange.observe(self._reports)
 
-    def pieces(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
-        """As `batches`; at a pace, each run of text is one piece."""
-        return self.batches(connection) if self._pace is None else self._joined(connection)
+    def happened(self, batch: Arrival) -> list[Event]:
+        """What has happened until an arrival, and what the reader gets of it, as events."""
+        assert self._reports is not None
+        events, step = self._reports.take(), self._reports.step
+        for piece in self.shown(batch):
+            if isinstance(piece, str):
+                events.append(TextPiece(piece, step))
+            else:
+                events += pieces_of(piece, step)
+        return events
 
-    async def _joined(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
-        async with Closing(self.batches(connection)) as batches:
-            async for deltas in batches:
-                yield list(joined(deltas))
+    def shown(self, batch: Arrival) -> Sequence[Delta | str]:
+        """What the reader gets of an arrival; plain text of the only choice as a string, at a pace each run of it joined.
 
-    async def batches(self, connection: Connection) -> AsyncGenerator[Sequence[Delta | str], None]:
-        """The pieces of the answer, as many as each network read returned; plain text of the only choice as a string.
-
-        Before each further request there is an empty batch.
+        An answer that loops ends behind it.
         """
-        exchange = self._exchange
-        restarts = 0
-        guards = self._guards()
+        pieces = batch.pieces
+        if self._first is None and pieces:
+            self._first = time.perf_counter() - self._started
+        if self._max_repeats is not None and self._loops(pieces, self._max_repeats):
+            # The driver closes the connection, and the server stops generating.
+            self._exchange.closed = self._repeated = True
+        return pieces if self._pace is None else list(joined(pieces))
+
+    def _loops(self, pieces: Sequence[Delta | str], repeats: int) -> bool:
+        """Whether the answer loops; the completion is then cut before the second copy."""
+        if self._guards is None or self._restarts != self._exchange.restarts:
+            self._restarts = self._exchange.restarts
+            self._guards = (RepetitionGuard(repeats), RepetitionGuard(repeats))
+        for delta in pieces:
+            texts = (delta,) if isinstance(delta, str) else (delta.content, delta.reasoning)
+            for thinking, text in enumerate(texts):
+                if text and (end := self._guards[thinking].feed(text)) is not None:
+                    self._exchange.answer.cut(end, "repetition", thinking=bool(thinking))
+                    return True
+        return False
+
+    async def begin(self, connection: Connection) -> tuple[Place, AsyncGenerator[Arrival, None]]:
+        """Wait for a place among the calls in flight; the first request is sent when the first arrival is asked for."""
         try:
             place, clocks = await self._wait_for_place()
         except TimeoutError as exc:
             raise timed_out("total", model_id=self._model_id, seconds=self._clocks.total) from exc
-        try:
-            async with Closing(drive(exchange, connection.endpoint, clocks, pace=self._pace)) as batches:
-                async for batch in batches:
-                    if not batch.chunks:
-                        if restarts != exchange.restarts:
-                            restarts = exchange.restarts
-                            guards = self._guards()
-                        yield ()
-                    elif deltas := batch.pieces:
-                        if self._first is None:
-                            self._first = time.perf_counter() - self._started
-                        yield deltas
-                        if guards and self._loops(guards, deltas):
-                            # Leaving closes the connection, and the server stops generating.
-                            return
-        finally:
-            place.leave()
-
-    def _guards(self) -> tuple[RepetitionGuard, RepetitionGuard] | None:
-        """One for the text and one for separate reasoning."""
-        repeats = self._max_repeats
-        return None if repeats is None else (RepetitionGuard(repeats), RepetitionGuard(repeats))
-
-    def _loops(self, guards: tuple[RepetitionGuard, RepetitionGuard], deltas: Sequence[Delta | str]) -> bool:
-        """Whether the answer loops; the completion is then cut before the second copy."""
-        for delta in deltas:
-            pieces = (delta,) if isinstance(delta, str) else (delta.content, delta.reasoning)
-            for thinking, piece in enumerate(pieces):
-                if piece and (end := guards[thinking].feed(piece)) is not None:
-                    self._exchange.answer.cut(end, "repetition", thinking=bool(thinking))
-                    self._repeated = True
-                    return True
-        return False
+        return place, drive(self._exchange, connection.endpoint, clocks, pace=self._pace)
 
     async def _wait_for_place(self) -> tuple[Place, Clocks]:
-        """Take a place among the calls in flight; waiting for it is part of the total time."""
+        """Waiting for a place is part of the total time."""
         total = self._clocks.total
         if total is None:
             return await self._limit.enter(), self._clocks
@@ -144,7 +131,7 @@ class ModelCall:
         return place, replace(self._clocks, total=max(0.0, total - (time.perf_counter() - self._started)))
 
     def completion(self) -> Completion:
-        """The complete answer; only after `batches` has ended."""
+        """The complete answer; only after the last arrival."""
         exchange = self._exchange
         usage, estimated = exchange.usage()
         return Completion(
@@ -156,6 +143,30 @@ class ModelCall:
             resumes=exchange.resumes,
             evidence=("repetition",) if self._repeated else exchange.evidence(),
         )
+
+
+class Reading:
+    """What arrives of an answer; its call has a place among those in flight meanwhile.
+
+    Args:
+        call: The call.
+        connection: Where to send the requests.
+    """
+
+    def __init__(self, call: ModelCall, connection: Connection) -> None:
+        self._call = call
+        self._connection = connection
+
+    async def __aenter__(self) -> Closing[Arrival]:
+        self._place, arrivals = await self._call.begin(self._connection)
+        self._arrivals = Closing(arrivals)
+        return self._arrivals
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        try:
+            await self._arrivals.__aexit__(*exc_info)
+        finally:
+            self._place.leave()
 
 
 def _usage(usage: ChunkUsage, *, estimated: bool) -> Usage:

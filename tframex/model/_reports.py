@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tframex.errors import ModelError
-from tframex.events import CallResumed, CallRetried
+from tframex.events import CallResumed, CallRetried, Event
 from tframex.exchange import Observer
 
 __all__ = ["Reports"]
@@ -20,11 +20,11 @@ class Reports(Observer):
     """
 
     def __init__(self, step: str, to: Observer) -> None:
-        self._step = step
+        self.step = step
         self._to = to
-        self._events: list[CallRetried | CallResumed] = []
+        self._events: list[Event] = []
 
-    def take(self) -> list[CallRetried | CallResumed]:
+    def take(self) -> list[Event]:
         """What has been reported since the last time."""
         events, self._events = self._events, []
         return events
@@ -39,11 +39,11 @@ class Reports(Observer):
         self._to.broke_off(error)
 
     def retried(self, error: ModelError, *, delay: float, dropped: int) -> None:
-        self._events.append(CallRetried(self._step, error, delay, dropped))
+        self._events.append(CallRetried(self.step, error, delay, dropped))
         self._to.retried(error, delay=delay, dropped=dropped)
 
     def resumed(self, error: ModelError, *, how: Literal["tokens", "continue"], tokens: int, delay: float) -> None:
-        self._events.append(CallResumed(self._step, error, how, tokens, delay))
+        self._events.append(CallResumed(self.step, error, how, tokens, delay))
         self._to.resumed(error, how=how, tokens=tokens, delay=delay)
 
     def ended(self, error: BaseException | None) -> None:
