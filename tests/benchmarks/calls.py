@@ -8,7 +8,6 @@ import math
 import statistics
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Literal
 
 import httpx2
@@ -19,8 +18,8 @@ from tests.benchmarks._server import serve
 from tests.benchmarks.clients import MESSAGES, Bare, model_call
 from tests.benchmarks.table import Table
 from tframex.exchange import ChatRequest
-from tframex.exchange._body import Body
 from tframex.exchange._clock import read_clock
+from tframex.exchange._piece_body import body_of
 from tframex.exchange.transport import make_async_client, transport_timeout
 from tframex.systems import MultiCallSystem
 
@@ -87,10 +86,12 @@ async def _read_raw(client: openai.AsyncOpenAI) -> None:
 
 
 async def _read(client: openai.AsyncOpenAI) -> None:
-    async with Body(await _post(client), read_clock()) as body:
-        with suppress(StopAsyncIteration):
-            while True:
-                await body.read(math.inf)
+    async with body_of(await _post(client), read_clock()) as body:
+        data: bytes | None = None
+        while data != b"":
+            if (waiting := body.arrival(math.inf)) is not None:
+                await waiting
+            data = body.take()
 
 
 async def called(url: str, calls: int) -> None:

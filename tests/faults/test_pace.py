@@ -19,7 +19,7 @@ from tframex.completion import Completion, Delta
 from tframex.errors import ConfigurationError
 from tframex.events import RunFinished, TextPiece
 from tframex.exchange import GATHER, Pace, RetryBudget
-from tframex.exchange._aiohttp_body import TappedBody
+from tframex.exchange._tapped_body import TappedBody
 from tframex.model import VLLMModel, _exchange_model, unwatched
 from tframex.systems import MultiCallSystem
 from tframex.tasks import map_bounded

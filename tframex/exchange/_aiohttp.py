@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import openai
 
-from tframex.exchange._aiohttp_body import body_of
+from tframex.exchange._aiohttp_body import stream_of
 from tframex.exchange._aiohttp_errors import cause, translated
 from tframex.exchange._aiohttp_send import send
 from tframex.exchange._ticks import Ticks
@@ -53,7 +53,7 @@ class AioTransport(httpx2.AsyncBaseTransport):
         except Exception as exc:
             raise translated(exc) from cause(exc)
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        response.stream = body_of(response.stream, self._ticks)
+        response.stream = stream_of(response.stream, self._ticks)
         return response
 
     async def aclose(self) -> None:

@@ -21,9 +21,6 @@ _FULL = 32 * 1024
 class Hold:
     """Pauses a connection and looks at what has arrived when the pause is over.
 
-    While it is paused, aiohttp's limit of the time between two reads does not run: aiohttp cannot know what the operating
-    system has.
-
     Args:
         response: aiohttp's response.
         ticks: The moments at which streams of this transport are read.
@@ -69,9 +66,6 @@ class Hold:
             except _IMPOSSIBLE:
                 self._transport = None
                 return False
-        if limit := protocol._read_timeout:
-            protocol._drop_timeout()
-            until = min(until, reader._loop.time() + limit / 2)
         self.state, self._until, self._begun = LEFT, until, True
         self._ticks.at(until, self._look)
         return True
@@ -84,15 +78,12 @@ class Hold:
         read_now(self._transport, protocol)
         if reader._eof or not (reader._buffer or reader._exception is not None):
             self.end()
-        elif protocol._read_timeout:
-            # To parse is to start it.
-            protocol._drop_timeout()
 
     def end(self) -> None:
         """Have the connection read again, if it is not."""
         if self.state == FREE:
             return
-        reader, protocol = self._reader, self._protocol
+        protocol = self._protocol
         transport, self._transport, self.state = self._transport, None, FREE
         # A pause of aiohttp is ended by aiohttp; what is below TLS is ours.
         if not protocol._reading_paused or transport is not protocol.transport:
@@ -100,9 +91,6 @@ class Hold:
                 transport.resume_reading()
             except _IMPOSSIBLE:
                 return
-        over = reader._eof or reader._exception is not None or protocol.transport is None
-        if protocol._read_timeout and not (over or protocol._reading_paused):
-            protocol._reschedule_timeout()
 
     def was_begun(self) -> bool:
         """Whether there has been a pause since this was last asked."""

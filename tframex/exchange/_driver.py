@@ -11,12 +11,12 @@ import anyio
 
 from tframex.errors import ConfigurationError, ModelError, TFrameXError
 from tframex.exchange._arrival import Arrival
-from tframex.exchange._body import Body
 from tframex.exchange._clock import read_clock
 from tframex.exchange._driving import Answering, Request, Step
 from tframex.exchange._endpoint import Endpoint
 from tframex.exchange._failures import timed_out
 from tframex.exchange._pace import Pace
+from tframex.exchange._piece_body import body_of
 from tframex.exchange._sendable import unsendable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def drive(
     edge = endpoint.edge.knowing(exchange.request.transport)
     idle = _or_inf(clocks.idle)
     pacer = None if pace is None else pace.begin(clock.now(), idle)
-    data: bytes = b""
+    data: bytes | None = None
     batch: Arrival | None = None
     try:
         step: Step | None = exchange.first()
@@ -86,27 +86,37 @@ async def drive(
                 exchange.response = response
                 reading = exchange.reader
                 reading.opened(response.headers)
-                async with Body(response, clock) as body:
+                async with body_of(response, clock) as body:
                     while not (reading.done or exchange.closed):
+                        # The hot path of every stream: no coroutine, and as few calls as can be.
                         try:
-                            data = await body.read(deadline, math.inf if pacer is None else pacer.due)
-                            batch = reading.feed(data)
-                        except StopAsyncIteration:
-                            body.ended = True
-                            break
+                            waiting = body.arrival(deadline, math.inf if pacer is None else pacer.due)
+                            if waiting is not None:
+                                await waiting
+                            data = body.take()
                         except TimeoutError:
                             if pacer is None or pacer.due == math.inf or clock.now() >= deadline:
                                 raise
                             batch = Arrival()
+                        except Exception as exc:
+                            raise body.failure(exc)  # noqa: B904 - it knows the cause
+                        else:
+                            if data is None:
+                                continue
+                            if not data:
+                                body.ended = True
+                                break
+                            batch = reading.feed(data)
                         if batch.chunks or (pacer is not None and pacer.due != math.inf):
                             silent = batch.silent or not batch.chunks
+                            left = True
                             if pacer is None:
                                 yield batch
                             else:
                                 paced = reading.begun and not (reading.complete or reading.failure)
                                 batch = pacer.pass_on(batch, clock.now(), body.more(), paced=paced)
-                                if pacer.until < end:
-                                    body.hold(pacer.until, sleep=pacer.interval > 0)
+                                if 0 < pacer.until < end:
+                                    left = body.hold(pacer.until)
                                 if batch is not None:
                                     yield batch
                             if not silent:
@@ -114,6 +124,8 @@ async def drive(
                                 deadline = clock.now() + (_EPILOGUE if reading.complete else idle)
                                 if deadline > end:
                                     deadline = end
+                            if pacer is not None and pacer.interval and not left:
+                                await anyio.sleep(max(0.0, min(pacer.until, deadline) - clock.now()))
                         if reading.failure is not None:
                             raise reading.failure
                     if reading.done:
@@ -133,7 +145,7 @@ async def drive(
             yield exchange.tail
     except BaseException as exc:
         # Error reports that show local variables would show what a server has echoed.
-        data, batch = b"", None
+        data, batch = None, None
         if isinstance(exc, TFrameXError):
             edge.clean(exc)
         exchange.observer.ended(exc)
