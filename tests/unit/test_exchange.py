@@ -440,7 +440,8 @@ def test_an_event_means_the_same_whether_it_is_read_as_text_or_in_full(data: byt
 def known(state: Exchange) -> tuple[Any, ...]:
     """All that is known of an answer."""
     answer, tokens = state.answer, state.answer.tokens
-    return answer.choices(), answer.phase, answer.unspliceable, tokens.ids, tokens.count, vars(tokens), state.usage()
+    of_tokens = [getattr(tokens, name) for name in tokens.__slots__]
+    return answer.choices(), answer.phase, answer.unspliceable, tokens.ids, tokens.count, of_tokens, state.usage()
 
 
 def _only_text(chunk: Chunk) -> Chunk | str:

@@ -68,7 +68,7 @@ class AsyncAnswerStream(AsyncStream[T]):
         """Close the response and release the connection; a reader in another task gets nothing more, either."""
         exchange = self._exchange
         if exchange is not None:
-            exchange.closed = True
+            exchange.leave()
         aclose = getattr(self._iterator, "aclose", None)
         if aclose is not None:
             try:
@@ -114,7 +114,7 @@ class AnswerStream(Stream[T]):
         """Close the response and release the connection; a reader in another thread gets nothing more, either."""
         exchange = self._exchange
         if exchange is not None:
-            exchange.closed = True
+            exchange.leave()
         close = getattr(self._iterator, "close", None)
         if close is not None:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from tframex.completion import Delta
 from tframex.exchange._collector import Collector
@@ -11,9 +11,8 @@ from tframex.exchange._wire import Chunk, ChunkChoice, ChunkDelta
 __all__ = ["Arrival", "ending"]
 
 
-@dataclass(slots=True)
-class Arrival:
-    """What one network read returned.
+class Arrival(msgspec.Struct, gc=False):
+    """What one network read returned. Its lists are not to be changed: some of them may be one list.
 
     Attributes:
         pieces: What the reader of the answer gets: `Delta`s, or bare strings for chunks that are nothing but text.
@@ -21,18 +20,15 @@ class Arrival:
         data: The JSON of each chunk.
         joined: They continue what an earlier response began, and may have been changed for that.
         texts: The chunks, if all of them are texts.
+        silent: It says nothing of the answer, but only that the connection is alive.
     """
 
-    pieces: list[Delta | str] = field(default_factory=list)
-    chunks: list[Chunk | str] = field(default_factory=list)
-    data: list[bytes] = field(default_factory=list)
+    pieces: list[Delta | str] = []
+    chunks: list[Chunk | str] = []
+    data: list[bytes] = []
     joined: bool = False
     texts: list[str] | None = None
-
-    @property
-    def silent(self) -> bool:
-        """Whether it says nothing of the answer, but only that the connection is alive."""
-        return False
+    silent: bool = False
 
     def followed_by(self, other: Arrival) -> Arrival:
         """This one and the next, as if one read had returned them."""

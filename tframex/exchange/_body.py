@@ -26,6 +26,8 @@ class Body(ABC):
         clock: For the time limits.
     """
 
+    __slots__ = ("_clock", "_kept", "_response", "ended")
+
     def __init__(self, response: Any, clock: ReadClock) -> None:
         self._response = response
         self._clock = clock

@@ -57,6 +57,8 @@ class Collector:
         reasoning: Where separate reasoning text goes.
     """
 
+    __slots__ = ("_answers", "_mode", "_text", "tokens", "unspliceable")
+
     def __init__(self, reasoning: ReasoningMode = "separate") -> None:
         self._mode = reasoning
         self.clear()

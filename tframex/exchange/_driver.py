@@ -54,10 +54,11 @@ async def drive(
         ModelError: The answer is incomplete and could not be completed.
     """
     clock = read_clock()
-    end = clock.now() + _or_inf(clocks.total)
+    now = clock.now
+    end = now() + _or_inf(clocks.total)
     edge = endpoint.edge.knowing(exchange.request.transport)
     idle = _or_inf(clocks.idle)
-    pacer = None if pace is None else pace.begin(clock.now(), idle)
+    pacer = None if pace is None else pace.begin(now(), idle)
     data: bytes | None = None
     batch: Arrival | None = None
     try:
@@ -67,18 +68,16 @@ async def drive(
                 yield Arrival()
             if step.delay:
                 # Never beyond the total limit, whose deadline is checked below.
-                await anyio.sleep(min(step.delay, max(0.0, end - clock.now())))
+                await anyio.sleep(min(step.delay, max(0.0, end - now())))
             if step.kind == "probe":
-                step = exchange.probed(
-                    await endpoint.owner(step.request.model, max(0.0, min(_PROBE, end - clock.now())))
-                )
+                step = exchange.probed(await endpoint.owner(step.request.model, max(0.0, min(_PROBE, end - now()))))
                 continue
             if exchange.closed:
                 break
             error: ModelError | None = None
             exchange.sending()
             retrieving = step.kind == "retrieve"
-            deadline = min(end, clock.now() + (idle if retrieving else _or_inf(clocks.first_token)))
+            deadline = min(end, now() + (idle if retrieving else _or_inf(clocks.first_token)))
             try:
                 response, opened = opened, None
                 if response is None:
@@ -87,7 +86,7 @@ async def drive(
                 reading = exchange.reader
                 reading.opened(response.headers)
                 async with body_of(response, clock) as body:
-                    while not (reading.done or exchange.closed):
+                    while not reading.over:
                         # The hot path of every stream: no coroutine, and as few calls as can be.
                         try:
                             waiting = body.arrival(deadline, math.inf if pacer is None else pacer.due)
@@ -95,7 +94,7 @@ async def drive(
                                 await waiting
                             data = body.take()
                         except TimeoutError:
-                            if pacer is None or pacer.due == math.inf or clock.now() >= deadline:
+                            if pacer is None or pacer.due == math.inf or now() >= deadline:
                                 raise
                             batch = Arrival()
                         except Exception as exc:
@@ -114,18 +113,18 @@ async def drive(
                                 yield batch
                             else:
                                 paced = reading.begun and not (reading.complete or reading.failure)
-                                batch = pacer.pass_on(batch, clock.now(), body.more(), paced=paced)
+                                batch = pacer.pass_on(batch, now(), body.more(), paced=paced)
                                 if 0 < pacer.until < end:
                                     left = body.hold(pacer.until)
                                 if batch is not None:
                                     yield batch
                             if not silent:
                                 # The reader's own time does not count.
-                                deadline = clock.now() + (_EPILOGUE if reading.complete else idle)
+                                deadline = now() + (_EPILOGUE if reading.complete else idle)
                                 if deadline > end:
                                     deadline = end
                             if pacer is not None and pacer.interval and not left:
-                                await anyio.sleep(max(0.0, min(pacer.until, deadline) - clock.now()))
+                                await anyio.sleep(max(0.0, min(pacer.until, deadline) - now()))
                         if reading.failure is not None:
                             raise reading.failure
                     if reading.done:
@@ -134,7 +133,7 @@ async def drive(
                 raise
             except TimeoutError as exc:
                 begun = retrieving or exchange.reader.events > 0
-                error = _timeout(clocks, begun=begun, over=clock.now() >= end, model_id=endpoint.model_id)
+                error = _timeout(clocks, begun=begun, over=now() >= end, model_id=endpoint.model_id)
                 error.__cause__ = exc
             except Exception as exc:
                 error = edge.translate(exc)

@@ -50,6 +50,9 @@ class Reading(Protocol):
     """Reads the body of one response."""
 
     done: bool
+    """The server has sent the last of it; what may follow is the end of the body."""
+    over: bool
+    """Nothing more is to be read."""
     complete: bool
     events: int
     failure: ModelError | None
@@ -69,6 +72,7 @@ class Answering(Protocol):
     """One answer, over as many requests as it takes."""
 
     closed: bool
+    """Its reader has left."""
     response: Any
 
     @property
@@ -90,6 +94,9 @@ class Answering(Protocol):
     @property
     def further(self) -> bool:
         """Whether the request to come is not the first of this answer."""
+
+    def leave(self) -> None:
+        """Note that its reader has left: nothing more is to be read or sent."""
 
     def first(self) -> Step | None:
         """The first request; None if there is nothing left to ask for."""

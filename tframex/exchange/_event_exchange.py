@@ -124,6 +124,10 @@ class EventExchange:
         self._step = _Step("fresh", request)
         self.reader: EventReader | StatusReader = self._reading(joined=False)
 
+    def leave(self) -> None:
+        """Note that the reader has left: an error that closing the connection causes is not a break."""
+        self.closed = self.reader.over = True
+
     # -- what the driver asks ------------------------------------------------------------------------------------
 
     def first(self) -> _Step:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -49,8 +48,7 @@ class _Event(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 
 
-@dataclass
-class EventArrival(Arrival):
+class EventArrival(Arrival, gc=False):
     """What one network read returned: `data` holds the JSON of each event.
 
     Attributes:
@@ -58,19 +56,15 @@ class EventArrival(Arrival):
         pings: How many of them say only that the connection is alive.
     """
 
-    deltas: list[Any] = field(default_factory=list)
+    deltas: list[Any] = msgspec.field(default_factory=list)
     pings: int = 0
-
-    @property
-    def silent(self) -> bool:
-        """Whether it says nothing of the answer."""
-        return 0 < self.pings == len(self.data)
 
     def followed_by(self, other: Arrival) -> EventArrival:
         """This one and the next, as if one read had returned them."""
         deltas = self.deltas + (other.deltas if isinstance(other, EventArrival) else [])
         pings = self.pings + (other.pings if isinstance(other, EventArrival) else 0)
-        return EventArrival(chunks=deltas, data=self.data + other.data, deltas=deltas, pings=pings)
+        data, silent = self.data + other.data, self.silent and other.silent
+        return EventArrival(chunks=deltas, data=data, silent=silent, deltas=deltas, pings=pings)
 
 
 class EventReader:
@@ -91,6 +85,8 @@ class EventReader:
         self.events = 0
         """How many events arrived that were new."""
         self.done = False
+        """The server has sent the last of it."""
+        self.over = False
         """Nothing more is to be read."""
         self.marked = False
         """The server has said `[DONE]`."""
@@ -141,6 +137,7 @@ class EventReader:
             self.failure = self._unreadable(why=str(exc))
             self.failure.__cause__ = exc
         if batch.data:
+            batch.silent = batch.pings == len(batch.data)
             if not (self.events or batch.silent):
                 self._observer.first_event()
             self.events += len(batch.data) - batch.pings
@@ -173,8 +170,7 @@ class EventReader:
         """Take in events one by one."""
         for item in items:
             if item.startswith(b"[DONE]"):
-                self.done = self.marked = True
-            if self.done:
+                self.done = self.over = self.marked = True
                 return
             try:
                 event = _decode_event(item)

@@ -24,7 +24,7 @@ class StatusReader:
 
     def __init__(self, model_id: str) -> None:
         self.events = 0
-        self.done = self.complete = self.marked = self.failed = self.empty = False
+        self.done = self.over = self.complete = self.marked = self.failed = self.empty = False
         self.failure: ModelError | None = None
         self._model_id = model_id
         self._pieces: list[bytes] = []

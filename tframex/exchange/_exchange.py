@@ -68,7 +68,7 @@ class Exchange:
         resumes: How often the answer was continued.
         restarts: How often it started over, dropping what had arrived; also counted in `retries`.
         tail: Pieces that follow from the end of the answer, not from bytes.
-        closed: The reader has left: an error that closing the connection causes is not a break.
+        closed: The reader has left.
         response: The response being read, so that another task or thread can close it.
     """
 
@@ -118,6 +118,10 @@ class Exchange:
         self.answer.begin_with(text, tokens)
         self._ledger.begin_with(tokens)
         self._break = stream_cut(model_id=self._model_id, why="an earlier run ended in the middle of the answer")
+
+    def leave(self) -> None:
+        """Note that the reader has left: an error that closing the connection causes is not a break."""
+        self.closed = self.reader.over = True
 
     # -- what the driver asks ------------------------------------------------------------------------------------
 

@@ -40,6 +40,8 @@ class PieceBody(Body):
         clock: For the time limits.
     """
 
+    __slots__ = ("_data", "_next", "_peek", "_pieces", "_readable")
+
     def __init__(self, response: Any, clock: ReadClock) -> None:
         super().__init__(response, clock)
         self._readable = readable_of(response)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from tframex.exchange._served_model import ServedModel
 from tframex.exchange._splice import Splice, StartedOverError
 from tframex.exchange._sse import SSEDecoder
 from tframex.exchange._statuses import error_from_body
-from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_texts, read_leniently
+from tframex.exchange._wire import Chunk, ChunkDelta, decode_chunk, decode_text, decode_texts, read_leniently
 
 __all__ = ["ResponseReader"]
 
@@ -44,7 +45,27 @@ class ResponseReader:
     decode = staticmethod(decode_chunk)
     convert = staticmethod(partial(msgspec.convert, type=Chunk))
     read_leniently = staticmethod(read_leniently)
+    decode_text = staticmethod(decode_text)
     decode_texts = staticmethod(decode_texts)
+    __slots__ = (
+        "_choices",
+        "_collector",
+        "_decoder",
+        "_head_read",
+        "_ledger",
+        "_model_id",
+        "_odd",
+        "_plain",
+        "_served",
+        "complete",
+        "done",
+        "events",
+        "failure",
+        "observer",
+        "over",
+        "splice",
+        "start",
+    )
     what = "Chat Completions"
     """The name of such a stream, for error messages."""
 
@@ -67,9 +88,12 @@ class ResponseReader:
         """How many chunks were decoded in full. The first one always is, so 0 means that none has arrived."""
         self.done = False
         """The server has sent `[DONE]`."""
+        self.over = False
+        """Nothing more is to be read."""
         self.complete = False
         """Every answer has its finish reason."""
         self.failure: ModelError | None = None
+        self._head_read = False
         self._decoder = SSEDecoder()
         self._odd: OddJSON | None = None
         self._plain = 0
@@ -95,15 +119,18 @@ class ResponseReader:
         A failure is not raised but kept in `failure`, since the chunks before it must reach the reader first.
         """
         # The hot path of every stream: half a microsecond for each of many events, two for one that comes alone.
-        batch = Arrival([], [], [], self.splice is not None)
-        if not self.start.decided:
+        if not self._head_read:
             data = self.start.take(data)
+            self._head_read = self.start.decided
+        batch: Arrival | None = None
         try:
             items = self._decoder.feed(data)
             if self._plain > 0 and items:
-                batch.texts = self._take_text(items, batch) if len(items) == 1 else self._take_texts(items, batch)
-            if batch.texts is None:
-                self._take_any(items, batch)
+                texts: list[Any] | None = self._text_of(items[0]) if len(items) == 1 else self._texts_of(items)
+                if texts is not None:
+                    return Arrival(texts, texts, items, self.splice is not None, texts)
+            batch = Arrival(joined=self.splice is not None)
+            self._take_any(items, batch)
         except ModelError as error:
             self.failure = error
         except StartedOverError as exc:
@@ -117,57 +144,48 @@ class ResponseReader:
                 self.start.head, model_id=self._model_id, partial=partial, why=str(exc), what=self.what, begun=begun
             )
             self.failure.__cause__ = exc
-        return batch
+        return batch or Arrival()
 
-    def _take_texts(self, items: list[bytes], batch: Arrival) -> list[str] | None:
+    def _text_of(self, item: bytes) -> list[str] | None:
+        """As `_texts_of`, for a single event: as many come alone as together."""
+        try:
+            choice = self.decode_text(item).choices[0]
+        except (msgspec.MsgspecError, ValueError):
+            return None
+        text = choice.delta.content
+        return [text] if text and self._collector.note_text(text, choice.token_ids) else None
+
+    def _texts_of(self, items: list[bytes]) -> list[str] | None:
         """Take in events that are nothing but text, all together; None if one of them is something else."""
         try:
             chunks = self.decode_texts(b"\n".join(items))
         except msgspec.MsgspecError:
             return None
+        if len(chunks) != len(items):
+            return None
         texts: list[str] = []
         ids: list[list[int] | None] = []
         for chunk in chunks:
-            choice = chunk.choices[0]
-            text = choice.delta.content
-            if not text:
+            (choice,) = chunk.choices
+            if not (text := choice.delta.content):
                 return None
             texts.append(text)
             ids.append(choice.token_ids)
-        if len(texts) != len(items):
-            return None
-        if not self._collector.note_texts(texts, ids):
-            return None
-        batch.pieces += texts
-        batch.chunks += texts
-        batch.data += items
-        return texts
-
-    def _take_text(self, items: list[bytes], batch: Arrival) -> list[str] | None:
-        """As `_take_texts`, for a single event: as many events come alone as together."""
-        try:
-            (chunk,) = self.decode_texts(items[0])
-        except (msgspec.MsgspecError, ValueError):
-            return None
-        choice = chunk.choices[0]
-        text = choice.delta.content
-        if not text or not self._collector.note_text(text, choice.token_ids):
-            return None
-        batch.pieces.append(text)
-        batch.chunks.append(text)
-        batch.data += items
-        return [text]
+        return texts if self._collector.note_texts(texts, ids) else None
 
     def _take_any(self, items: list[bytes], batch: Arrival) -> None:
         """Take in events one by one, until the last of the answer; text between its first and last ones together."""
         tried, at = False, 0
         while at < len(items):
             if self._plain > 0:
-                texts = [items[at]] if tried else items[at : max(at + 1, len(items) - _LAST)]
-                if self._take_texts(texts, batch):
-                    at += len(texts)
+                some = [items[at]] if tried else items[at : max(at + 1, len(items) - _LAST)]
+                if (texts := self._texts_of(some)) is not None:
+                    batch.pieces += texts
+                    batch.chunks += texts
+                    batch.data += some
+                    at += len(some)
                     continue
-                if not tried and len(texts) > 1:
+                if not tried and len(some) > 1:
                     tried = True
                     continue
                 # Not a chunk of text. Where there is one, there may be many (of reasoning, say).
@@ -179,7 +197,7 @@ class ResponseReader:
     def _take(self, item: bytes, batch: Arrival) -> bool:
         """Take in one event of any kind; False if it was the last."""
         if item.startswith(b"[DONE]"):
-            self.done = True
+            self.done = self.over = True
             return False
         try:
             chunk = self.decode(item)

@@ -23,7 +23,7 @@ class SSEDecoder:
         limit: The largest event in bytes. It bounds the memory a broken or hostile server can take.
     """
 
-    __slots__ = ("_at_start", "_data", "_limit", "_line", "_size", "_skip_newline", "comments")
+    __slots__ = ("_at_start", "_between", "_data", "_limit", "_line", "_size", "_skip_newline", "comments")
 
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
         self._limit = limit
@@ -34,6 +34,8 @@ class SSEDecoder:
         self._size = 0
         self._skip_newline = False
         self._at_start = True
+        self._between = False
+        """No event has begun, and nothing is to be skipped."""
         self.comments = 0
         """How many comment lines (keep-alive pings) have passed."""
 
@@ -43,11 +45,17 @@ class SSEDecoder:
         Raises:
             EventTooLargeError: An event grew beyond the limit.
         """
-        if not (self._line or self._data or self._at_start or self._skip_newline) and len(chunk) <= self._limit:
+        if self._between and len(chunk) <= self._limit:
             # Nearly all events are one line of data and an empty one. At a server's own pace they arrive one by one.
             end = len(chunk) - 2
             if chunk[:6] == b"data: " and chunk.find(b"\n") == end and chunk[-1] == 10 and b"\r" not in chunk:
                 return [chunk[6:end]]
+        events = self._events_in(chunk)
+        self._between = not (self._line or self._data or self._at_start or self._skip_newline)
+        return events
+
+    def _events_in(self, chunk: bytes) -> list[bytes]:
+        """The same for any bytes."""
         if self._skip_newline and chunk:
             # A CR ended the last chunk; an LF now belongs to it.
             self._skip_newline = False

@@ -77,7 +77,7 @@ def drive_sync(
                     peek = None if readable is None else peek_of(response.stream)
                     if peek is not None:
                         body = AllThere(body, peek)
-                    while not (reading.done or exchange.closed):
+                    while not reading.over:
                         if pacer is not None and readable is not None and pacer.due != math.inf and not readable():
                             # A read could not be ended when the text is due.
                             batch = pacer.pass_on(Arrival(), time.monotonic(), False, paced=True)

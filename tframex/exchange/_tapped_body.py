@@ -58,15 +58,35 @@ class TappedBody(Body):
         ticks: The moments at which streams of this transport are read.
     """
 
+    # Between two reads of a stream the processor sees hundreds of others: what is compact is found in fewer places.
+    __slots__ = (
+        "_below",
+        "_buffer",
+        "_future",
+        "_hold",
+        "_impatient",
+        "_limit",
+        "_patience",
+        "_protocol",
+        "_reader",
+        "_taken",
+        "_ticks",
+        "_told",
+    )
+
     def __init__(self, response: Any, clock: ReadClock, below: Any, ticks: Ticks) -> None:
         super().__init__(response, clock)
+        self._below = below
+        self._ticks = ticks
         self._reader = reader = below.content
         self._buffer = reader._buffer
         self._protocol = protocol = reader._protocol
         self._future = reader._loop.create_future
-        self._hold = Hold(below, ticks)
+        self._hold: Hold | None = None
         self._taken = 0
         """How many bytes the last read returned."""
+        self._limit = self._told = math.inf
+        """When a wait is to end, and the earliest that the clock has been told since it last rang."""
         self._patience: float = protocol._read_timeout or math.inf
         """How long a wait may be, apart from its deadline."""
         self._impatient = False
@@ -80,7 +100,7 @@ class TappedBody(Body):
             return None
         if self._protocol.transport is None:
             raise httpx2.ReadError("the connection was closed")
-        if self._hold.state == FOUND:
+        if self._hold is not None and self._hold.state == FOUND:
             # What was found has been taken.
             self._hold.end()
         limit = deadline if deadline < due else due
@@ -88,18 +108,28 @@ class TappedBody(Body):
             patient = self._clock.now() + self._patience
             self._impatient = patient < limit
             limit = min(patient, limit)
-        self._clock.bound(limit, self._interrupt)
+        self._limit = limit
+        if limit < self._told:
+            self._tell(limit)
         waiting: Awaitable[None] = self._future()
         reader._waiter = waiting
         return waiting
 
+    def _tell(self, limit: float) -> None:
+        self._told = limit
+        self._clock.bound(limit, self._interrupt)
+
     def _interrupt(self) -> None:
+        self._told = math.inf
         waiting = self._reader._waiter
         if waiting is None or waiting.done():
             return
-        if self._release():
+        now = self._clock.now()
+        if now < self._limit:
+            self._tell(self._limit)
+        elif self._release():
             # What has arrived in time may not have been read yet.
-            self._clock.bound(self._clock.now() + _LOOK, self._interrupt)
+            self._tell(now + _LOOK)
         elif self._impatient:
             waiting.set_exception(httpx2.ReadTimeout("the server sent nothing for too long"))
         else:
@@ -140,9 +170,12 @@ class TappedBody(Body):
         return bool(self._buffer) or reader._eof or reader._exception is not None
 
     def hold(self, until: float) -> bool:
+        self._hold = self._hold or Hold(self._below, self._ticks)
         return self._hold.begin(until, self._taken)
 
     def _release(self) -> bool:
+        if self._hold is None:
+            return False
         self._hold.end()
         return self._hold.was_begun()
 

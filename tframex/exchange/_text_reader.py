@@ -77,10 +77,13 @@ def _read_leniently(body: Any) -> Chunk:
 class TextReader(ResponseReader):
     """Reads the body of one response of `/v1/completions`."""
 
+    __slots__ = ()
+
     decode = staticmethod(_decode)
     convert = staticmethod(_convert)
     read_leniently = staticmethod(_read_leniently)
     what = "text completion"
+    decode_text = staticmethod(msgspec.json.Decoder(_TextChunk).decode)  # type: ignore[assignment]
     decode_texts = staticmethod(msgspec.json.Decoder(_TextChunk).decode_lines)  # type: ignore[assignment]
 
 

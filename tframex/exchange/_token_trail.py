@@ -14,6 +14,8 @@ class TokenTrail:
         count: How many tokens the text has: one for each id, and one for each event without ids.
     """
 
+    __slots__ = ("_complete", "_counted", "_held", "_start", "_unsettled", "count", "ids", "prompt")
+
     def __init__(self) -> None:
         self.prompt: list[int] | None = None
         self.ids: list[int] = []

@@ -10,7 +10,16 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Chunk", "ChunkChoice", "ChunkDelta", "ChunkUsage", "decode_chunk", "decode_texts", "read_leniently"]
+__all__ = [
+    "Chunk",
+    "ChunkChoice",
+    "ChunkDelta",
+    "ChunkUsage",
+    "decode_chunk",
+    "decode_text",
+    "decode_texts",
+    "read_leniently",
+]
 
 
 class FunctionDelta(msgspec.Struct, gc=False):
@@ -100,6 +109,7 @@ class TextChunk(msgspec.Struct, gc=False):
 
 
 decode_chunk = msgspec.json.Decoder(Chunk).decode
+decode_text = msgspec.json.Decoder(TextChunk).decode
 decode_texts = msgspec.json.Decoder(TextChunk).decode_lines
 
 

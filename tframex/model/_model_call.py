@@ -32,6 +32,21 @@ class ModelCall:
         pace: How often the answer is read; None: whenever something arrives.
     """
 
+    __slots__ = (
+        "_clocks",
+        "_exchange",
+        "_first",
+        "_guards",
+        "_limit",
+        "_max_repeats",
+        "_model_id",
+        "_pace",
+        "_repeated",
+        "_reports",
+        "_restarts",
+        "_started",
+    )
+
     def __init__(
         self,
         exchange: Exchange,
@@ -97,7 +112,8 @@ class ModelCall:
             self._first = time.perf_counter() - self._started
         if self._max_repeats is not None and self._loops(pieces, self._max_repeats):
             # The driver closes the connection, and the server stops generating.
-            self._exchange.closed = self._repeated = True
+            self._exchange.leave()
+            self._repeated = True
         return pieces if self._pace is None else list(joined(pieces))
 
     def _loops(self, pieces: Sequence[Delta | str], repeats: int) -> bool:

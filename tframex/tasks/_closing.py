@@ -25,6 +25,8 @@ class Closing(Generic[T]):
     The generator is not registered with the event loop, which would close it at the same moment as its outer one does.
     """
 
+    __slots__ = ("_begun", "_iterator")
+
     def __init__(self, iterator: AsyncIterator[T]) -> None:
         self._iterator = iterator
         self._begun = False
