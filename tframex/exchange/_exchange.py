@@ -1,8 +1,7 @@
 """One answer, over as many requests as it takes.
 
-A state machine without I/O: bytes and failures go in, pieces of the answer and the next request come out. An async or a
-sync driver does the sending (`_driver.py`, `_sync_driver.py`). What to do when an answer breaks off is decided in
-`_ladder.py`, whether it is complete in `_evidence.py`.
+A state machine without I/O: bytes and failures go in, pieces of the answer and the next request come out. A driver does
+the sending. What to do when an answer breaks off is decided in `_ladder.py`, whether it is complete in `_evidence.py`.
 """
 
 from __future__ import annotations
@@ -97,13 +96,10 @@ class Exchange:
         self.response: Any = None
         self._ledger = Ledger()
         self._inferred = self._handed_out = self._lossy = False
-        self._served = served
-        self._model_id = model_id
+        self._served, self._model_id = served, model_id
         self._patience = Patience(budget, max_retries, wait)
-        self._resume = resume
-        self._restartable = restartable
-        self._asks_for_ids = asks_for_ids
-        self._limit = limit
+        self._resume, self._restartable = resume, restartable
+        self._asks_for_ids, self._limit = asks_for_ids, limit
         self._break: ModelError | None = None
         self._given_up: set[str] = set()
         self._attempt = Attempt("fresh", request)
