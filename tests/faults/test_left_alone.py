@@ -21,7 +21,7 @@ from tests.unit.test_uvloop import LOOPS, run
 from tframex.errors import StreamInterruptedError
 from tframex.exchange import Pace
 from tframex.exchange._read_now import read_now
-from tframex.model import VLLMModel, _exchange_model
+from tframex.model import VLLMModel, _make_call
 from tframex.testing import FakeVLLM
 
 TEXT = "Red, green and blue are colours of light; “静か” is quiet. " * 6
@@ -32,7 +32,7 @@ Script = Callable[[Any], None]
 @pytest.fixture
 def rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text that is not shown is read every 200 ms."""
-    monkeypatch.setattr(_exchange_model, "GATHER", Pace(share=1e9, most=0.2))
+    monkeypatch.setattr(_make_call, "GATHER", Pace(share=1e9, most=0.2))
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tframex.errors import ConfigurationError
 from tframex.events import RunFinished, TextPiece
 from tframex.exchange import GATHER, Pace, RetryBudget
 from tframex.exchange._tapped_body import TappedBody
-from tframex.model import VLLMModel, _exchange_model, unwatched
+from tframex.model import VLLMModel, _make_call, unwatched
 from tframex.systems import MultiCallSystem
 from tframex.tasks import map_bounded
 from tframex.testing import Answer, FakeVLLM, Fault
@@ -34,13 +34,13 @@ TEXT = "Red, green and blue are colours of light; “静か” is quiet. " * 6
 @pytest.fixture
 def rarely(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text that is not shown is read every 20 ms."""
-    monkeypatch.setattr(_exchange_model, "GATHER", Pace(share=1e9, most=0.02))
+    monkeypatch.setattr(_make_call, "GATHER", Pace(share=1e9, most=0.02))
 
 
 @pytest.fixture
 def seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text that is not shown is read every minute: a test that needs that read does not end."""
-    monkeypatch.setattr(_exchange_model, "GATHER", Pace(share=1e9, most=60.0))
+    monkeypatch.setattr(_make_call, "GATHER", Pace(share=1e9, most=60.0))
 
 
 @pytest.fixture
