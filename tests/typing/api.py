@@ -10,9 +10,10 @@ from typing_extensions import assert_type
 
 from tframex import sync
 from tframex.agents import BaseAgent, BasicAgent, ContextAgent, ToolAgent
+from tframex.errors import ApprovalNeeded
 from tframex.model import BaseModel, Completion, Delta, Output, Usage, VLLMModel
 from tframex.systems import ChainOfAgents, LongTextResult, MapReduceSystem, MultiCallSystem, Source
-from tframex.tools import tool
+from tframex.tools import PendingCall, Tool, ToolContext, Toolset, approve, pending_calls, tool
 
 
 class Forecast(pydantic.BaseModel):
@@ -42,6 +43,49 @@ async def typed(model: VLLMModel, agent: BasicAgent) -> None:
     assert_type(chain.stream("q", "text"), AsyncGenerator[str, None])
     assert_type(Output(Forecast).parse("{}"), Forecast)
     assert_type(Output.of(Forecast), Output[Forecast])
+
+
+@tool
+async def weather(city: str, days: int = 1) -> str:
+    return city * days
+
+
+@tool(approve=lambda amount: amount > 100, on_uncertain="key", timeout=5)
+def pay(context: ToolContext[dict[str, int]], amount: int) -> int:
+    assert_type(context.deps, dict[str, int])
+    context.progress("paying")
+    return amount
+
+
+def find(context: ToolContext, name: str) -> str:
+    assert_type(context.key, str)
+    return name
+
+
+class Shop:
+    @tool
+    def left(self, article: str) -> int:
+        return len(article)
+
+
+async def with_tools(model: VLLMModel, mine: Tool) -> None:
+    assert_type(await weather("Bern", days=2), str)
+    assert_type(pay(ToolContext({"a": 1}), 5), int)
+    assert_type(Shop().left("pen"), int)
+    assert_type(weather.definition(), dict[str, Any])
+    assert_type(await pay.call('{"amount": 5}', ToolContext(deps={"a": 1})), str)
+    tools = Toolset([weather, pay, find, Shop().left, mine])
+    assert_type(tools.get("pay"), Tool[..., Any] | None)
+    agent = ToolAgent("clerk", model, tools=[weather, pay, find, Shop().left, mine])
+    await agent.run("hi", deps={"a": 1}, checkpoint="run.sqlite")
+    try:
+        await ToolAgent("clerk", model, tools).run("hi")
+    except ApprovalNeeded as needed:
+        for call in needed.calls:
+            approve(needed.path, call)
+    assert_type(pending_calls("run.sqlite"), list[PendingCall])
+    made = Tool.from_schema("find", "Find.", {"type": "object"}, find, timeout=3)
+    assert_type(made, Tool[..., Any])
 
 
 def typed_synchronous(agent: sync.BasicAgent) -> None:
