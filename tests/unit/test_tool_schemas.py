@@ -144,6 +144,16 @@ def test_each_style_of_docstring_is_read(style: str) -> None:
     assert [entry["description"] for entry in made.parameters["properties"].values()] == ["The first.", "The second."]
 
 
+def test_a_docstring_that_its_parser_cannot_read_is_the_description() -> None:
+    text = "A.\nParameters\n@param x: y\n  x\nArgs:\n  x: y\nArgs:\n\n::\n  :param x"
+
+    def add(a: int) -> int:
+        return a
+
+    add.__doc__ = text
+    assert Tool(add).description == text
+
+
 def test_a_description_beside_the_type_takes_precedence_over_the_docstring() -> None:
     def add(  # noqa: D417 - not every parameter has a description
         a: Annotated[int, pydantic.Field(description="field")], b: Annotated[int, "remark"] = 1

@@ -18,7 +18,11 @@ def described(function: Callable[..., Any]) -> tuple[str, dict[str, str]]:
     # Imported for those who need it: it takes 29 ms.
     from docstring_parser import parse
 
-    found = parse(text)
+    try:
+        found = parse(text)
+    except Exception:
+        # It raises IndexError for text that only resembles a style; a docstring is no reason to refuse a tool.
+        return text, {}
     parts = [found.short_description or "", found.long_description or ""]
     parameters = {item.arg_name.lstrip("*"): " ".join((item.description or "").split()) for item in found.params}
     return "\n\n".join(part for part in parts if part), parameters
