@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tframex._types import Messages
 from tframex.events import Event
-from tframex.exchange import Lookup, at_call
+from tframex.exchange import Lookup, hide_values
 from tframex.model._acting import act
 from tframex.model._tool_ladder import Asked, ToolLadder
 from tframex.model.output import Output
@@ -19,12 +20,29 @@ if TYPE_CHECKING:
 __all__ = ["ActingModel"]
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _listed(method: F) -> F:
+    """Let the method take the list of messages as it is at the call; no part of a generator runs before it is read.
+
+    What is in the messages is copied when the request is made: an agent with a long history would pay for a second copy.
+    """
+
+    @wraps(method)
+    def taking(self: Any, messages: Any, **options: Any) -> Any:
+        hide_values(options)
+        return method(self, list(messages) if isinstance(messages, list) else messages, **options)
+
+    return cast(F, taking)
+
+
 class ActingModel:
     """The part of a model that lets it call tools."""
 
     _ladders: dict[str, ToolLadder] | None = None
 
-    @at_call
+    @_listed
     async def act(
         self,
         messages: Messages,
