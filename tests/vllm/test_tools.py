@@ -43,7 +43,7 @@ def test_a_tool_and_an_answer(colour: Colour, server: Server) -> None:
 
 def test_two_parallel_tools(colour: Colour, server: Server) -> None:
     # It would stop after one call; before so many tokens it may not.
-    longer: dict[str, Any] = {"min_tokens": 70, "max_tokens": 200}
+    longer: dict[str, Any] = {"min_tokens": 50, "max_tokens": 150}
     colour.run(lambda: programs.two_tools(colour, model_of(server, **settings()), **longer))
 
 
