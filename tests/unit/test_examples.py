@@ -75,6 +75,16 @@ def test_an_agent_calls_its_tools_and_answers_with_a_value(examples: Path) -> No
     ]
 
 
+def test_facts_are_shown_as_they_come_and_have_a_type(examples: Path) -> None:
+    facts = [{"about": "person", "statement": "Elin Marsh led it."}, {"about": "place", "statement": "On Gull Hill."}]
+    with FakeVLLM(json.dumps({"title": "Saltmere", "facts": facts})) as server:
+        lines = run(examples, server, "extract.py").splitlines()
+    assert lines == ["person: Elin Marsh led it.", "place: On Gull Hill.", "2 facts about 'Saltmere'"]
+    with FakeVLLM("It is an observatory.") as server:
+        assert "- it is not one JSON value" in run(examples, server, "extract.py")
+        assert len(server.completions()) == 3
+
+
 def test_a_vote_ends_when_it_is_settled(examples: Path) -> None:
     with FakeVLLM(TEXT) as server:
         assert run(examples, server, "vote.py").startswith("43, after ")
