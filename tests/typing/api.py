@@ -9,8 +9,9 @@ import pydantic
 from typing_extensions import assert_type
 
 from tframex import sync
-from tframex.agents import BaseAgent, BasicAgent, ContextAgent, ToolAgent
+from tframex.agents import BaseAgent, BasicAgent, ContextAgent, Conversation, ToolAgent
 from tframex.errors import ApprovalNeeded
+from tframex.events import Event
 from tframex.model import BaseModel, Completion, Delta, Output, Usage, VLLMModel
 from tframex.systems import ChainOfAgents, LongTextResult, MapReduceSystem, MultiCallSystem, Source
 from tframex.tools import PendingCall, Tool, ToolContext, Toolset, approve, pending_calls, tool
@@ -115,6 +116,22 @@ async def asynchronous(model: VLLMModel, agent: BasicAgent) -> None:
     assert_type(await model.counter.measure(messages), int)
     async with VLLMModel.from_env() as other:
         assert_type(other, VLLMModel)
+
+
+async def conversing(agent: BasicAgent) -> None:
+    talk = Conversation(agent, "talk.jsonl")
+    assert_type(await talk.say("hi", temperature=0.0), str)
+    assert_type(await talk.say("hi", output_type=Usage), Usage)
+    assert_type(talk.stream("hi"), AsyncGenerator[str, None])
+    assert_type(talk.events("hi"), AsyncGenerator[Event, None])
+    assert_type(await talk.complete("hi"), Completion)
+    assert_type(await talk.undo(), str | None)
+    with sync.Conversation(sync.blocking(agent)) as blocking:
+        assert_type(blocking.say("hi"), str)
+        assert_type(blocking.say("hi", output_type=Usage), Usage)
+        assert_type(blocking.stream("hi"), Generator[str, None, None])
+    async with talk as same:
+        assert_type(same, Conversation)
 
 
 def synchronous(model: sync.VLLMModel) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel as Schema
 
 from tests.conftest import Colour
+from tests.soak.talks import SERVERS, soak_talks
 from tests.unit.test_tool_agent import check_history
 from tframex._types import Message
 from tframex.agents import BaseAgent, BasicAgent, ContextAgent, Conversation, ToolAgent
@@ -351,6 +352,20 @@ def test_turns_can_be_taken_back_and_forgotten(colour: Colour) -> None:
     colour.run(body)
 
 
+def test_an_agent_whose_events_have_no_end_is_told_so(colour: Colour) -> None:
+    class Endless(BasicAgent):
+        async def events(self, prompt: str, **options: Any) -> AsyncGenerator[Any, None]:
+            yield CallStarted()
+
+    async def body() -> None:
+        conversation = talk(colour, Endless("e", ScriptedModel("Yes.")))
+        with pytest.raises(TypeError, match="the events of Endless must end with RunFinished"):
+            await conversation.say("one")
+        assert conversation.messages == []
+
+    colour.run(body)
+
+
 def test_an_empty_prompt_and_a_history_of_one_s_own_are_refused(colour: Colour) -> None:
     async def body() -> None:
         conversation = talk(colour, BasicAgent("a", ScriptedModel("Yes.")))
@@ -411,6 +426,14 @@ def test_hundreds_of_turns_stay_inside_a_small_window(colour: Colour, dialect: A
         assert last[-5:-1] == [message for turn in conversation.turns[-3:-1] for message in turn]
 
     colour.run(body)
+
+
+@pytest.mark.parametrize("dialect", SERVERS)
+def test_no_request_of_a_random_conversation_is_refused(dialect: str) -> None:
+    """`make soak` holds 200 of these."""
+    figures = soak_talks(3, seed=3, dialect=dialect, turns=15)
+    assert figures.refused == 0
+    assert figures.condensed > 0
 
 
 def test_condensing_is_an_event_and_its_tokens_are_counted(colour: Colour) -> None:

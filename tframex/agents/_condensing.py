@@ -93,9 +93,14 @@ class Summary:
                 if found or not completion.truncated:
                     break
                 # All of it was a thought: there has to be room for both.
-            self.text = found or self.text
+            self.text = self._short(found, 2 * share) or self.text
             rest = rest[len(part) :]
         self.text = self.text or f"({len(turns)} turns, of which no summary was made.)"
+
+    def _short(self, text: str, most: int) -> str:
+        """The beginning of a summary that is longer than was asked for, as far as known."""
+        tokens = self._model.counter.count(text)
+        return text if tokens <= most else _beginning(text, max(1, len(text) * most // tokens))
 
     async def _call(self, part: str, share: int, most: int) -> AsyncGenerator[Event, None]:
         messages = self._messages(part, share)

@@ -14,6 +14,7 @@ from tframex.agents._memory import Memory
 from tframex.agents._room import Room
 from tframex.agents.base import BaseAgent, check_prompt
 from tframex.agents.basic import BasicAgent
+from tframex.completion import Completion
 from tframex.errors import ConfigurationError, ContextLengthError, TFrameXError
 from tframex.events import CallRetried, CallStarted, Event, RunFinished, StepFinished
 from tframex.model import total_usage
@@ -48,7 +49,7 @@ class Turn:
         self._answer = answer
         self._prompt = prompt
         self._options = options
-        self._answered = False
+        self._answered: Completion | None = None
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """What happens; at `RunFinished` the turn is part of the history and saved.
@@ -64,6 +65,7 @@ class Turn:
             async with Closing(self._fitting()) as events:
                 async for event in events:
                     yield event
+            self._agent._ended(self._answered)
         except BaseException as error:
             if not self._answered:
                 log.info("turn without an answer", agent=self._agent.agent_id, error=type(error).__name__)
@@ -116,7 +118,7 @@ class Turn:
                 elif isinstance(event, RunFinished):
                     # An agent with `events` of its own may not have added anything.
                     said = history[before:] or exchange_of(self._prompt, event.result.text)
-                    self._answered = True
+                    self._answered = event.result
                     await self._memory.keep({"turn": len(turns.all) + 1, "messages": said})
                     if room.completions:
                         usage = total_usage([*room.completions, event.result])
