@@ -8,6 +8,7 @@ last folder is that of a run that has ended by itself.
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -130,6 +131,9 @@ def main() -> None:
     folder, *settings = sys.argv[1:]
     # What a killed process has written is there without waiting for the disk.
     _journal._SYNCHRONOUS = "OFF"
+    # What a first run imports: each process is forked before it.
+    for name in ("aiohttp", "httpcore2", "openai.resources.chat.completions", "tframex.exchange.transport", "trio"):
+        importlib.import_module(name)
     for number in range(100):
         if child(Path(folder) / f"{number:02}", *settings, number) == 0:
             return
