@@ -383,6 +383,17 @@ def test_a_tool_that_needs_approval_ends_the_run_before_anything_of_the_step_has
     assert ran == ["pay"]
 
 
+def test_long_arguments_do_not_fill_the_message() -> None:
+    @tool(approve=True)
+    def send(text: str) -> None: ...
+
+    long = call("send", '{"text": "' + "x" * 5000 + '"}')
+    with pytest.raises(ApprovalNeeded) as caught:
+        anyio.run(Toolset([send]).run, [long])
+    assert len(str(caught.value)) < 600
+    assert caught.value.calls == (long,)
+
+
 def test_a_function_that_decides_on_approval_may_fail_like_a_tool(colour: Colour) -> None:
     @tool(approve=lambda amount: amount["x"])
     def pay(amount: int) -> None: ...

@@ -112,7 +112,8 @@ class ToolAgent(BaseAgent):
                 answer), or the name of the tool to call. Or a list for the first answers, such as `["weather", "none"]`.
                 Those after it are `"auto"`.
             checkpoint: A file in which answers and calls are written down. The same run again continues, however it has
-                ended: what is in the file is not asked again, and no finished call runs again. It is kept at the end.
+                ended: what is in the file is not asked again, and no finished call runs again. It is kept at the end. A run
+                with a `history` continues with the history as it was at its beginning.
             **options: Options for the model.
 
         Raises:

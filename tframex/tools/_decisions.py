@@ -10,6 +10,8 @@ from tframex.tools._recorder import CallRecorder
 
 __all__ = ["approval_needed", "uncertain"]
 
+_LONGEST = 300
+
 
 def approval_needed(calls: Sequence[ToolCall], recorder: CallRecorder) -> ApprovalNeeded:
     """The error for calls that wait for approval."""
@@ -41,4 +43,9 @@ def uncertain(calls: Sequence[ToolCall], recorder: CallRecorder, known: str = ""
 
 
 def _listed(calls: Sequence[ToolCall]) -> str:
-    return ", ".join(f"{call.name}({call.arguments})" for call in calls)
+    return ", ".join(f"{call.name}({_short(call.arguments)})" for call in calls)
+
+
+def _short(arguments: str) -> str:
+    # The error has the calls, complete.
+    return arguments if len(arguments) <= _LONGEST else f"{arguments[:_LONGEST]}..."
