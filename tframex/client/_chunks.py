@@ -33,6 +33,8 @@ class ChunkMaker:
         merges: The text of a batch is one chunk.
     """
 
+    __slots__ = ("_client", "_first", "_merges", "_response", "_template", "_tries")
+
     def __init__(self, client: Any, response: Any, *, merges: bool = False) -> None:
         self._client = client
         self._response = response

@@ -8,7 +8,7 @@ from typing import Any
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 
-from tframex.client._slots import copied, parts_of
+from tframex.client._slots import copied, kept, parts_of
 
 __all__ = ["TextTemplate"]
 
@@ -24,8 +24,13 @@ class TextTemplate:
         after: Its JSON after the text.
     """
 
+    __slots__ = ("_after", "_before", "_choice", "_chunk", "_delta")
+
     def __init__(self, chunk: ChatCompletionChunk, before: bytes, after: bytes) -> None:
-        self._chunk, self._choice, self._delta = map(parts_of, (chunk, chunk.choices[0], chunk.choices[0].delta))
+        self._chunk = parts_of(chunk)
+        # Those of other streams are the same: hundreds of copies do not fit into the processor's cache.
+        self._choice = kept(parts_of(chunk.choices[0]), "delta")
+        self._delta = kept(parts_of(chunk.choices[0].delta), "content")
         self._before = before
         self._after = after
 
