@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tframex import __version__
-from tframex.cli import _ask, _chat, _doctor, _long, _many, _runs, _server, _texts
+from tframex.cli import _ask, _chat, _doctor, _long, _many, _mcp, _runs, _server, _texts
 
 __all__ = ["app"]
 
@@ -37,5 +37,5 @@ def _root(
     pass
 
 
-for module in (_ask, _chat, _long, _many, _runs, _texts, _server, _doctor):
+for module in (_ask, _chat, _long, _many, _runs, _texts, _mcp, _server, _doctor):
     module.register(app)

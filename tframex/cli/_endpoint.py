@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import anyio
 import typer
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tframex.model import ModelEntry
 
 __all__ = ["LOCAL", "EndpointOptions", "served"]
+
+M = TypeVar("M")
 
 # Which variable has the key for the URL of another.
 _KEYS = {"API_URL": "API_KEY", "OPENAI_BASE_URL": "OPENAI_API_KEY"}
@@ -144,28 +146,38 @@ class EndpointOptions:
         """
         from tframex import sync
 
+        with self.make(sync.VLLMModel, **settings) as model:
+            yield model
+
+    def make(self, kind: type[M], **settings: Any) -> M:
+        """The model, of one colour or the other; outside an event loop. Raises what `open` raises.
+
+        Args:
+            kind: `tframex.sync.VLLMModel` or `tframex.model.VLLMModel`.
+            **settings: Keyword arguments of `VLLMModel`.
+        """
+        made: Any = kind
         self.check()
         if self.local and self.api_url:
             raise ConfigurationError("--local is an endpoint itself; leave out --api-url or --local")
         if self.local:
             # For the numbers of the environment; this model asks no endpoint.
             named = {"model_name": "local", "api_url": "http://127.0.0.1", "api_key": "none"}
-            defaults = sync.VLLMModel.from_env(self.environ, **named)
-            model = sync.VLLMModel.local(
+            defaults = made.from_env(self.environ, **named)
+            local: M = made.local(
                 self.model,
                 server=LOCAL,
                 default_max_tokens=defaults.default_max_tokens,
                 default_temperature=defaults.default_temperature,
                 **settings,
             )
-        else:
-            assert self.url is not None
-            key = self.key or "none"
-            name = self.model_name or _only(served(self.url, key))
-            keywords = {"api_url": self.url, "api_key": key, "model_name": name, **settings}
-            model = sync.VLLMModel.from_env(self.environ, **keywords)
-        with model:
-            yield model
+            return local
+        assert self.url is not None
+        key = self.key or "none"
+        name = self.model_name or _only(served(self.url, key))
+        keywords = {"api_url": self.url, "api_key": key, "model_name": name, **settings}
+        opened: M = made.from_env(self.environ, **keywords)
+        return opened
 
 
 def served(url: str, key: str) -> list[ModelEntry]:
