@@ -57,6 +57,7 @@ OUTPUTS = dict(outputs())
 PLAYS: dict[str, tuple[dict[str, Any], str]] = {
     "weather": ({"city": "Bern"}, "Yes: it rains in Bern."),
     "pay": ({"amount": 250}, "The invoice is paid."),
+    "find": ({"title": "Moby Dick"}, "Moby Dick is on shelf A3."),
 }
 
 
@@ -175,7 +176,7 @@ def test_every_command_is_on_its_page() -> None:
 
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert len(names) == 14
+    assert len(names) == 15
     for name in names:
         assert f"tframex {name}" in page, name
 
