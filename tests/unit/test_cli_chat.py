@@ -299,6 +299,50 @@ def test_an_error_does_not_end_a_chat_on_a_terminal() -> None:
         assert shown.end() == 0
 
 
+PAY = '''
+from tframex import tool
+
+@tool(approve=True)
+def pay(amount: int) -> str:
+    """Pay an amount."""
+    with open("paid", "a") as file:
+        file.write(f"{amount} ")
+    return f"{amount} paid"
+'''
+
+
+@needs_a_terminal
+def test_a_chat_asks_before_a_call_that_needs_approval(folder: Path) -> None:
+    (folder / "purse.py").write_text(PAY)
+
+    def paying(request: Mapping[str, Any]) -> Answer:
+        last = request["messages"][-1]
+        amount = 5 if "five" in last["content"] else 7
+        return (
+            Answer(f"So: {last['content']}") if last["role"] == "tool" else Answer(calls=[("pay", {"amount": amount})])
+        )
+
+    with FakeVLLM(paying) as server, screen(server, "--tools", "purse:pay") as shown:
+        shown.wait("> ")
+        shown.type("Pay five.\n")
+        shown.wait('Run pay({"amount": 5})? [y/N] ')
+        shown.type("y\n")
+        shown.wait("So: 5 paid")
+        shown.wait("> ")
+        shown.type("Pay seven.\n")
+        shown.wait('Run pay({"amount": 7})? [y/N] ')
+        shown.type("\n")
+        shown.wait("So: The user has denied this call")
+        shown.wait("> ")
+        shown.type("/tokens\n")
+        shown.wait("2 turns")
+        shown.type("/exit\n")
+        assert shown.end() == 0
+        # Each answer was asked for once.
+        assert len(server.completions()) == 4
+    assert (folder / "paid").read_text() == "5 "
+
+
 @needs_a_terminal
 @pytest.mark.parametrize("plain", [True, False])
 def test_a_chat_without_colour_has_none(folder: Path, plain: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +18,7 @@ from tframex.cli._options import Sampling
 from tframex.cli._shown import as_json, show
 from tframex.cli._terminal import Terminal
 from tframex.cli._tools import Tools, agent_of
-from tframex.errors import TFrameXError
+from tframex.errors import ApprovalNeeded, TFrameXError
 
 if TYPE_CHECKING:
     from tframex import sync
@@ -115,12 +117,31 @@ class _Chat:
             return
         # A program that reads the answers gets them alone, not what the model writes before it calls a tool.
         live = sys.stdout.isatty() or not hasattr(self._agent, "tools")
-        completion = show(
-            self._conversation.events(prompt, **{"interval": _INTERVAL, **options}), self._terminal, live=live
-        )
+        with TemporaryDirectory() as folder:
+            if live and self._lines.interactive and hasattr(self._agent, "tools"):
+                # So that an answer continues when a person has decided about its calls.
+                options["checkpoint"] = str(Path(folder) / "turn.sqlite")
+            while True:
+                events = self._conversation.events(prompt, **{"interval": _INTERVAL, **options})
+                try:
+                    completion = show(events, self._terminal, live=live)
+                    break
+                except ApprovalNeeded as error:
+                    if "checkpoint" not in options:
+                        raise
+                    self._decide(error)
         if completion.finish_reason == "length":
             self._terminal.remark(
                 f"The answer was cut off at its token limit; raise {self._sampling.limiting}.", "yellow"
             )
         if self._lines.interactive:
             sys.stderr.write("\n")
+
+    def _decide(self, error: ApprovalNeeded) -> None:
+        from tframex.tools import approve, deny
+
+        for call in error.calls:
+            if self._lines.confirm(f"Run {call.name}({call.arguments})?"):
+                approve(error.path, call)
+            else:
+                deny(error.path, call)

@@ -47,6 +47,10 @@ class Lines:
                 return "\n".join([*lines, line])
             lines.append(line[:-1])
 
+    def confirm(self, question: str) -> bool:
+        """Whether a person says yes."""
+        return (self._line(f"{question} [y/N] ") or "").strip().lower() in ("y", "yes")
+
     def _line(self, prompt: str) -> str | None:
         if self._edited:
             try:
