@@ -233,6 +233,6 @@ def test_a_typed_answer_after_a_tool(colour: Colour, local_server: LocalServer) 
 def test_named_and_required_calls_are_valid(local_server: LocalServer) -> None:
     async def body() -> None:
         async with VLLMModel(local_server.model_name, local_server.url, "none", **STEADY) as model:
-            assert await programs.valid_calls(model, 20) == 20
+            assert await programs.valid_calls(model, 12) == 12
 
     Colour("asyncio").run(body)

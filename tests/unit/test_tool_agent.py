@@ -453,6 +453,8 @@ def test_wrong_settings_are_refused_before_any_request(colour: Colour) -> None:
             ):
                 with pytest.raises(ConfigurationError, match=said):
                     agent_of(colour, server, **settings)
+            with pytest.raises(ConfigurationError, match="the constructor of ToolAgent"):
+                await agent_of(colour, server).run(PROMPT, max_steps=3)
             with pytest.raises(ConfigurationError, match="choice"):
                 await agent_of(colour, server).run(PROMPT, tool_choice="nothing")
             assert not server.completions()

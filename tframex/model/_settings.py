@@ -80,6 +80,7 @@ _ELSEWHERE = {
     ),
     "the constructor of MultiCallSystem": ("warm_prefix",),
     "the constructor of an agent": ("system_prompt",),
+    "the constructor of ToolAgent": ("max_run_tokens", "max_seconds", "max_steps", "max_tool_calls", "reader"),
     "the constructor of the model": (
         "api_key",
         "api_url",
