@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.conftest import Colour, ask
@@ -114,6 +115,23 @@ def test_a_vllm_without_tool_flags_is_asked_its_way_after_one_refusal(colour: Co
                 assert WEATHER["function"]["description"] in sent["messages"][0]["content"]
 
     colour.run(body)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_answers_that_are_refused_at_the_same_moment_are_all_asked_in_the_other_way(backend: str) -> None:
+    names: list[str] = []
+
+    async def one(model: VLLMModel) -> None:
+        names.append((await act(model))[0].tool_calls[0].name)
+
+    async def body() -> None:
+        with FakeVLLM(lambda _: BERN, parses_tools=False, delay=0.01) as server:
+            async with model_of(server) as model, anyio.create_task_group() as group:
+                for _ in range(8):
+                    group.start_soon(one, model)
+
+    anyio.run(body, backend=backend)
+    assert names == ["weather"] * 8
 
 
 @pytest.mark.parametrize(

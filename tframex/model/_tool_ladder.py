@@ -164,7 +164,12 @@ class ToolLadder:
         return not plan.enforced and self._give_up(plan.rung)
 
     def _give_up(self, rung: ToolRung) -> bool:
-        if self._served is None or rung not in self._left[:-1]:
+        if self._served is None:
+            return False
+        if rung in self._served.tools_refused:
+            # Another answer has found it out meanwhile.
+            return True
+        if rung not in self._left[:-1]:
             return False
         log.info("another way to call tools", refused=rung, server=self._served.server.name)
         self._served.tools_refused.add(rung)
