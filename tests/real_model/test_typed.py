@@ -37,7 +37,7 @@ def test_a_value_is_of_its_type(colour: Colour, local_server: LocalServer) -> No
             for output_type in (Pet, Literal["yes", "no"], bool):
                 completion = await made.call(ASKED, output_type=output_type, **GREEDY)
                 assert completion.output is not None
-                assert (completion.retries, completion.finish_reason) == (0, "stop")
+                assert completion.finish_reason == "stop"
             *parts, last = [
                 part async for part in colour.make(BasicAgent("a", model)).stream("Rex!", output_type=Pets, **GREEDY)
             ]

@@ -213,13 +213,13 @@ def test_an_answer_that_was_cut_off_is_none_even_where_it_is_complete() -> None:
 
 def test_white_space_without_end_is_stopped_and_asked_again(colour: Colour) -> None:
     async def body() -> None:
-        endless = '{"title": "Alien",' + "\n \t" * 3000
-        with FakeVLLM(scripted(endless, ALIEN), tokenize=cut_in(3), delay=0.0005) as server:
+        endless = '{"title": "Alien",' + "\n \t" * 12_000
+        with FakeVLLM(scripted(endless, ALIEN), tokenize=cut_in(3), delay=0.0005, context_window=20_000) as server:
             async with colour.make(model_of(server)) as model:
-                completion = await model.call(ASKED, output_type=Film, max_tokens=5000)
+                completion = await model.call(ASKED, output_type=Film, max_tokens=15_000)
             assert completion.output == Film(title="Alien", year=1979)
             first, second = server.completions()
-            assert first.tokens < 3000
+            assert first.tokens < 12_000
             assert second.body["messages"][1] == {"role": "assistant", "content": '{"title": "Alien",'}
             assert "- it ran on in white space or digits instead of ending" in said(second.body)
             assert completion.usage is not None
@@ -442,7 +442,7 @@ def test_a_continuation_that_is_of_no_use_is_asked_for_again_with_the_grammar(co
             first, second, third = bodies(server)
             assert "response_format" not in second
             assert third == first
-            assert server.completions()[1].tokens < 2000
+            assert server.completions()[1].tokens < 3000
 
     colour.run(body)
 
