@@ -124,7 +124,7 @@ def child(*arguments: Any) -> int:
     if process == 0:
         one(*arguments)
         os._exit(0)
-    return os.waitpid(process, 0)[1]
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 def main() -> None:
@@ -135,8 +135,10 @@ def main() -> None:
     for name in ("aiohttp", "httpcore2", "openai.resources.chat.completions", "tframex.exchange.transport", "trio"):
         importlib.import_module(name)
     for number in range(100):
-        if child(Path(folder) / f"{number:02}", *settings, number) == 0:
-            return
+        code = child(Path(folder) / f"{number:02}", *settings, number)
+        if code in (0, 1):
+            # It has ended by itself, or failed.
+            sys.exit(code)
 
 
 if __name__ == "__main__":
