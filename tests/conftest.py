@@ -27,6 +27,8 @@ hypothesis.settings.load_profile("tframex")
 ROOT = Path(__file__).parent.parent
 # They need a real vLLM, which `make test-vllm` installs.
 collect_ignore = [] if "TFRAMEX_VLLM_HOME" in os.environ else ["vllm"]
+# They need a server of npm, which `make test-npm` installs.
+collect_ignore += [] if "TFRAMEX_NPM" in os.environ else ["npm"]
 
 
 class Colour:
