@@ -45,6 +45,18 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         monkeypatch.setattr(network, "installation", fine)
 
 
+def able(said: str | Answer) -> Callable[[Mapping[str, Any]], str | Answer]:
+    """A model that calls the tools that it is shown, and gives an answer the type that is asked for."""
+
+    def answer(body: Mapping[str, Any]) -> str | Answer:
+        asked = str(body["messages"])
+        if "weather" in asked:
+            return Answer(calls=[("weather", {"city": "Bern"})])
+        return '{"value": 4}' if "legs" in asked else said
+
+    return answer
+
+
 def doctor(url: str, *words: str) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit code, and the findings by name."""
     done = CliRunner().invoke(app, ["doctor", "--json", "--timeout", "20", "--api-url", url, *words])
@@ -66,7 +78,7 @@ def fault(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def warning(answer: str | Answer, check: str, **settings: Any) -> dict[str, Any]:
     """What is found wrong with an endpoint that can be used all the same."""
-    with FakeVLLM(answer, **settings) as server:
+    with FakeVLLM(able(answer), **settings) as server:
         code, found = doctor(server.url)
     assert code == 0
     bad = fault(found)
@@ -90,7 +102,7 @@ def failure(check: str, url: str, *words: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("dialect", ["vllm", "llama.cpp"])
 def test_a_healthy_endpoint_passes_every_check(dialect: Any) -> None:
-    with FakeVLLM(COUNT, dialect=dialect, model="Qwen/Qwen3-8B", delay=0.002) as server:
+    with FakeVLLM(able(COUNT), dialect=dialect, model="Qwen/Qwen3-8B", delay=0.002) as server:
         code, found = doctor(server.url)
     assert code == 0
     assert list(found) == list(examination.CHECKS)
@@ -436,6 +448,87 @@ def test_the_queue_is_read_from_the_metrics() -> None:
     )
     assert served.waiting(text) == 7
     assert served.waiting("process_open_fds 5") is None
+
+
+# -- tools and typed answers -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "way", "refused"),
+    [
+        ({}, "native", []),
+        ({"parses_tools": False}, "tags", ["native"]),
+        ({"dialect": "llama.cpp"}, "action", []),
+    ],
+)
+def test_the_way_in_which_an_endpoint_takes_tools_is_named(
+    settings: dict[str, Any], way: str, refused: list[str]
+) -> None:
+    with FakeVLLM(able(COUNT), **settings) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    assert found["tools"]["status"] == "ok"
+    assert found["tools"]["data"] == {"way": way, "refused": refused}
+    assert found["tools"]["detail"].startswith(f"{way!r}: ")
+    assert ("'native' refused" in found["tools"]["detail"]) == bool(refused)
+    assert found["typed answers"]["data"] == {"way": "response_format", "refused": []}
+
+
+def refusing(*names: str, word: str = "tools") -> Callable[[Mapping[str, Any]], Fault | None]:
+    """A server that takes none of these options."""
+
+    def refuse(body: Mapping[str, Any]) -> Fault | None:
+        name = next((name for name in names if name in body), None)
+        said = {"error": {"message": f"{name} is not allowed here (no {word})", "param": name}}
+        return None if name is None else Fault.answer(json.dumps(said).encode(), status=400)
+
+    return refuse
+
+
+def test_a_server_without_any_grammar_is_a_warning_that_says_what_to_do() -> None:
+    gone = refusing("tools", "structured_outputs", "response_format")
+    with FakeVLLM(able(COUNT), faults=gone) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    tools, typed = found["tools"], found["typed answers"]
+    assert (tools["status"], tools["data"]["way"]) == ("warning", "text")
+    assert "--enable-auto-tool-choice" in tools["fix"]
+    assert (typed["status"], typed["data"]["way"]) == ("warning", "prompt")
+    assert typed["data"]["refused"] == ["response_format", "structured_outputs"]
+
+
+def test_a_server_that_refuses_the_schema_of_the_tool_is_a_warning() -> None:
+    def strict(body: Mapping[str, Any]) -> Fault | None:
+        if not any(found["function"].get("strict") for found in body.get("tools") or ()):
+            return None
+        return Fault.answer(b'{"error":{"message":"Grammar error: Unimplemented keys in the schema"}}', status=400)
+
+    with FakeVLLM(able(COUNT), faults=strict) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    assert (found["tools"]["status"], found["tools"]["data"]["way"]) == ("warning", "native")
+    assert "it has refused that grammar" in found["tools"]["detail"]
+
+
+def test_a_model_that_makes_no_call_and_answers_with_no_value_is_a_warning() -> None:
+    with FakeVLLM(COUNT) as server:
+        code, found = doctor(server.url)
+    assert code == 0
+    assert found["tools"]["status"] == found["typed answers"]["status"] == "warning"
+    assert "no call came, although one was required" in found["tools"]["detail"]
+    assert "the answer was none" in found["typed answers"]["detail"]
+
+
+def test_an_endpoint_that_fails_at_requests_with_tools_can_be_used() -> None:
+    def failing(body: Mapping[str, Any]) -> Fault | None:
+        return Fault.busy(503) if "tools" in body or "response_format" in body else None
+
+    with FakeVLLM(able(COUNT), faults=failing) as server:
+        code, found = doctor(server.url, "--api-key", SECRET)
+    assert code == 0
+    for name in ("tools", "typed answers"):
+        assert found[name]["status"] == "warning"
+        assert "not seen: the request failed" in found[name]["detail"]
 
 
 # -- endpoints that are odd ------------------------------------------------------------------------------------------------

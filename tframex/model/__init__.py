@@ -7,6 +7,7 @@ from tframex.model._output_schema import SentSchema, sent_schema
 from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
 from tframex.model._typed_call import typed_call, typed_events
 from tframex.model._unwatched import unwatched
+from tframex.model._ways import Ways, output_ways, tool_ways
 from tframex.model.base import BaseModel
 from tframex.model.counter import EndpointCounter
 from tframex.model.output import Output
@@ -27,10 +28,13 @@ __all__ = [
     "ToolCall",
     "Usage",
     "VLLMModel",
+    "Ways",
     "can_continue",
+    "output_ways",
     "record_calls",
     "sent_schema",
     "stream_from",
+    "tool_ways",
     "total_usage",
     "typed_call",
     "typed_events",

@@ -133,6 +133,12 @@ class ToolLadder:
         """Whether there is an endpoint behind the model, to learn from."""
         return self._served is not None
 
+    @property
+    def rungs(self) -> tuple[ToolRung, ...]:
+        """The ways down to the one that is left."""
+        known = _NATIVE if self._served is None else self._served.server.tools
+        return known[: known.index(self._rung) + 1]
+
     def plan(self, messages: Messages, asked: Asked, options: Mapping[str, Any]) -> Plan:
         """The request of the best way that is left."""
         rung = self._rung

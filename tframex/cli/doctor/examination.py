@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
-from tframex.cli.doctor import api, load, network, served, streaming
+from tframex.cli.doctor import abilities, api, load, network, served, streaming
 from tframex.cli.doctor.finding import Finding
 from tframex.cli.doctor.stream import listen
 from tframex.cli.doctor.target import Reply, Target
@@ -33,6 +33,8 @@ CHECKS = (
     "continuing",
     "idle connections",
     "concurrency",
+    "tools",
+    "typed answers",
 )
 
 
@@ -122,6 +124,8 @@ async def _asked(target: Target, check: Callable[[Awaitable[Finding]], Awaitable
             group.start_soon(later.run)
     await check(idle.result())
     await check(crowd.result())
+    await check(abilities.tools(target, stream))
+    await check(abilities.typed_answers(target, stream))
 
 
 class _Later:
