@@ -14,7 +14,7 @@ from pydantic import BaseModel as Schema
 from tests.conftest import Colour
 from tframex import sync
 from tframex.agents import AgentModel, BaseAgent, BasicAgent, ContextAgent, ToolAgent
-from tframex.errors import ConfigurationError, ModelStatusError
+from tframex.errors import ConfigurationError, ModelStatusError, OutputValidationError
 from tframex.events import RunFinished, StepFinished, ToolResult, ToolStarted
 from tframex.model import BaseModel, VLLMModel
 from tframex.systems import ChainOfAgents, MapReduceSystem, MultiCallSystem
@@ -97,6 +97,35 @@ def test_a_type_of_the_answer_reaches_the_agent(colour: Colour) -> None:
                 system = colour.make(MultiCallSystem("many", agent))
                 samples = await system.map(["One?", "Two?"], output_type=Points)
                 assert [sample.completion.output for sample in samples] == [Points(points=7)] * 2
+
+    colour.run(body)
+
+
+def test_a_run_whose_answer_is_not_of_the_type_is_corrected_and_calls_no_tool_again(colour: Colour) -> None:
+    async def body() -> None:
+        called: list[str] = []
+
+        def weather(city: str) -> str:
+            """The forecast for a city."""
+            called.append(city)
+            return "rain"
+
+        def answer(request: Mapping[str, Any]) -> Answer | str:
+            if all(message["role"] != "tool" for message in request["messages"]):
+                return Answer(calls=[("weather", {"city": "Bern"})])
+            return "Seven." if request["messages"][-1]["role"] == "tool" else '{"points": 7}'
+
+        with FakeVLLM(answer) as server:
+            agent = clerk(server, [weather])
+            system = colour.make(MultiCallSystem("many", agent))
+            (sample,) = await system.map(["One?"], output_type=Points)
+            assert (sample.completion.output, called, len(server.completions())) == (Points(points=7), ["Bern"], 3)
+            (sample,) = await system.map(["Two?"], output_type=Points, max_output_retries=0)
+            assert isinstance(sample.error, OutputValidationError)
+            with pytest.raises(OutputValidationError):
+                await colour.make(agent).run("Three?", output_type=Points, max_output_retries=0)
+            assert len(server.completions()) == 7
+        assert called == ["Bern"] * 3
 
     colour.run(body)
 

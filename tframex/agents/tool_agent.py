@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+from tframex._checks import check_count
 from tframex._types import Message, Messages
 from tframex.agents._tool_history import ToolHistory
 from tframex.agents._tool_limits import Limits
@@ -114,7 +115,7 @@ class ToolAgent(BaseAgent):
             checkpoint: A file in which answers and calls are written down. The same run again continues, however it has
                 ended: what is in the file is not asked again, and no finished call runs again. It is kept at the end. A run
                 with a `history` continues with the history as it was at its beginning.
-            **options: Options for the model.
+            **options: Options for the model, or `max_output_retries` instead of the agent's.
 
         Raises:
             ConfigurationError: The prompt is empty or an option is wrong.
@@ -130,6 +131,8 @@ class ToolAgent(BaseAgent):
         hide_values(options)
         kind = self._kind(output_type)
         check_prompt(prompt)
+        retries = options.pop("max_output_retries", self.max_output_retries)
+        check_count("max_output_retries", retries, least=0)
         asked = [*history, {"role": "user", "content": prompt}] if history else prompt
         async with CallRecorder() if checkpoint is None else RunJournal(checkpoint, self.agent_id, asked) as recorder:
             conversation = ToolHistory(self.system_prompt, [] if history is None else history)
@@ -143,7 +146,7 @@ class ToolAgent(BaseAgent):
                 prompt=prompt,
                 limits=self.limits,
                 output=None if kind is None else Output.of(kind),
-                max_output_retries=self.max_output_retries,
+                max_output_retries=retries,
                 choices=(tool_choice,) if isinstance(tool_choice, str) else tuple(tool_choice),
                 deps=deps,
                 reader=self.reader,

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 
-from tframex.agents import AgentModel
+from tframex.agents import AgentModel, ToolAgent
 from tframex.completion import Completion
 from tframex.errors import ContextLengthError, ModelError
 from tframex.events import (
@@ -205,7 +205,7 @@ class Executor:
 async def _attempt(call: RecordedCall) -> AsyncGenerator[Event, None]:
     """One call of the model, as events of the call's step."""
     model, step = call.model, call.step
-    if (output_type := call.options.get("output_type")) is not None:
+    if (output_type := call.options.get("output_type")) is not None and not _has_tools(model):
         own = {name: value for name, value in call.options.items() if name != "output_type"}
         typed = typed_events(model, call.messages, output_type, own, shown=call.shown)
         async with Closing(typed) as events:
@@ -226,6 +226,11 @@ async def _attempt(call: RecordedCall) -> AsyncGenerator[Event, None]:
                 return
             for event in pieces_of(piece, step):
                 yield event
+
+
+def _has_tools(model: BaseModel) -> bool:
+    """Whether it is an agent with tools, which corrects its answer within the run: in a new one they would run twice."""
+    return isinstance(model, AgentModel) and isinstance(model.agent, ToolAgent)
 
 
 def _learn(call: RecordedCall, error: ContextLengthError) -> None:
