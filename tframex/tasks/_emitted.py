@@ -42,11 +42,12 @@ async def emitted(work: Callable[[Callable[[T], None]], Awaitable[object]]) -> A
             failures.append(error)
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
-        finally:
-            ended.set()
-            news[0].set()
 
-    task = spawn(run)
+    def end() -> None:
+        ended.set()
+        news[0].set()
+
+    task = spawn(run, end)
     try:
         while True:
             while items:

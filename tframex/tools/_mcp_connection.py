@@ -62,7 +62,7 @@ class Connection:
             ToolServerError: The server cannot be started or reached.
             ConfigurationError: It has not the tools that are wanted.
         """
-        self._task = spawn(self._own)
+        self._task = spawn(self._own, self._end)
         try:
             await self.session()
         except BaseException:
@@ -114,18 +114,18 @@ class Connection:
     # -- the owner ---------------------------------------------------------------------------------------------------------
 
     async def _own(self) -> None:
-        try:
-            while await self._until(lambda: self._wanted or self._closing) and not self._closing:
-                again, self._wanted = self._session is not None, False
-                session = Session(self._address, self._announce)
-                await self._hold(session)
-                # One that has begun again and ends before it has answered anything would do so forever.
-                if not self._closing and (not session.begun or (again and not session.answered)):
-                    self._failure = self._failure or session.failure(again)
-                    return
-        finally:
-            self._over.set()
-            self._announce()
+        while await self._until(lambda: self._wanted or self._closing) and not self._closing:
+            again, self._wanted = self._session is not None, False
+            session = Session(self._address, self._announce)
+            await self._hold(session)
+            # One that has begun again and ends before it has answered anything would do so forever.
+            if not self._closing and (not session.begun or (again and not session.answered)):
+                self._failure = self._failure or session.failure(again)
+                return
+
+    def _end(self) -> None:
+        self._over.set()
+        self._announce()
 
     async def _hold(self, session: Session) -> None:
         """One session, from its beginning to its end."""
