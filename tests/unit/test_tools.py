@@ -6,9 +6,11 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
@@ -18,7 +20,17 @@ from tframex.completion import ToolCall
 from tframex.errors import ApprovalNeeded, ConfigurationError, ToolError, UncertainCallError
 from tframex.events import Event, ToolProgress, ToolResult, ToolStarted
 from tframex.sync import _bridge
-from tframex.tools import AskAgain, ToolContext, ToolFailure, ToolOutcome, Toolset, distinct_calls, tool
+from tframex.tools import (
+    AskAgain,
+    RunJournal,
+    ToolContext,
+    ToolFailure,
+    ToolOutcome,
+    Toolset,
+    distinct_calls,
+    read_run,
+    tool,
+)
 
 
 def call(name: str, arguments: str = "{}", id_: str = "") -> ToolCall:
@@ -294,6 +306,42 @@ def test_a_cancelled_run_waits_for_a_thread_within_its_time(colour: Colour) -> N
         assert ended == ["threaded"]
 
     everywhere(colour, body)
+
+
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_what_a_thread_returns_is_kept_where_its_sibling_has_ended_the_run(
+    colour: Colour, tmp_path: Path, timeout: float | None
+) -> None:
+    """It has taken effect, and would otherwise be uncertain."""
+    path, begun, released = tmp_path / "run.sqlite", threading.Event(), threading.Event()
+
+    @tool(timeout=timeout)
+    def pay() -> str:
+        begun.set()
+        assert released.wait(30)
+        return "paid"
+
+    def release(token: Any) -> None:
+        anyio.from_thread.run_sync(lambda: None, token=token)
+        released.set()
+
+    async def fail() -> None:
+        while not begun.is_set():
+            await anyio.lowlevel.checkpoint()
+        # When the failure has cancelled the other call.
+        threading.Thread(target=release, args=[anyio.lowlevel.current_token()]).start()
+        raise RuntimeError("bad")
+
+    async def body() -> None:
+        async with RunJournal(path, "agent", "Pay.") as journal:
+            with pytest.raises(ToolError, match="bad"):
+                await Toolset([pay, fail]).run([call("pay"), call("fail")], step="1", recorder=journal)
+
+    everywhere(colour, body)
+    assert {found.call.name: (found.state, found.content) for found in read_run(path).results} == {
+        "pay": ("done", "paid"),
+        "fail": ("uncertain", ""),
+    }
 
 
 def test_a_tool_is_told_of_its_run(colour: Colour) -> None:

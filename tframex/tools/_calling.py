@@ -51,19 +51,28 @@ async def call_within(
 async def _abandonable(function: Callable[[], Any], timeout: float, limiter: anyio.CapacityLimiter | None) -> Any:
     """Call a function in a thread, which is left alone at `timeout`, and waited for until then if the run is cancelled."""
     ended, token, deadline = anyio.Event(), current_token(), anyio.current_time() + timeout
+    returned: list[Any] = []
+    raised: list[BaseException] = []
 
-    def work() -> tuple[Any]:
+    def work() -> None:
         try:
-            return (function(),)
+            returned.append(function())
+        except BaseException as error:
+            raised.append(error)
         finally:
             # The loop may have ended long before.
             with suppress(RuntimeError):
                 anyio.from_thread.run_sync(ended.set, token=token)
 
     try:
-        (value,) = await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
+        await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=limiter)
     except anyio.get_cancelled_exc_class():
         with anyio.CancelScope(shield=True, deadline=min(deadline, math.inf)):
             await ended.wait()
-        raise
-    return value
+        # It has taken effect, and what has become of it is known. The next wait of the caller is cancelled all the same;
+        # asyncio's own cancellation does not come a second time.
+        if not ended.is_set() or anyio.current_effective_deadline() > -math.inf:
+            raise
+    if raised:
+        raise raised[0]
+    return returned[0]
