@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tframex.completion import ToolCall
+from tframex.model._action_text import ActionText
 from tframex.model._call_ids import distinct, new_call_id
 from tframex.model._call_text import CallText
 
@@ -118,3 +119,39 @@ def test_other_calls_with_the_same_id_or_none_get_one_of_their_own() -> None:
     assert [call.name for call in calls] == ["pay", "look", "look"]
     assert len({call.id for call in calls} | {"a"}) == 4
     assert [call.index for call in calls] == [0, 1, 2]
+
+
+CALLS = '{"calls": [{"name": "weather", "arguments": {"city": "Bern"}}]}'
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (f"```json\n{CALLS}\n```", ""),
+        (f"```\n{CALLS}\n```\nI will look.", "I will look."),
+        (f"{CALLS}\nI will look.", "I will look."),
+        (f"<think>hm</think>\n\n{CALLS}<|im_end|>", ""),
+    ],
+)
+def test_an_action_in_a_fence_or_before_a_sentence_is_no_answer(written: str, text: str) -> None:
+    reader = ActionText()
+    reader.feed(written)
+    call, *rest = reader.end()
+    assert isinstance(call, ToolCall)
+    assert (call.name, call.arguments, "".join(map(str, rest)), reader.cut) == ("weather", '{"city": "Bern"}', text, "")
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ('{"answer": "He said "hi" to me"}', 'He said "hi" to me'),
+        ('```json\n{"answer": "He said "hi""}\n```', 'He said "hi"'),
+        ('```json\n{"answer": "Rain."}\n```', "Rain."),
+        ('{"calls": [], "answer": "Rain."}', "Rain."),
+        ('{"answer": "Rain."} is what it would say.', '{"answer": "Rain."} is what it would say.'),
+    ],
+)
+def test_an_answer_in_an_action_that_is_wrong_is_not_lost(written: str, text: str) -> None:
+    reader = ActionText()
+    reader.feed(written)
+    assert (reader.end(), reader.calls, reader.cut) == ([text], [], "")

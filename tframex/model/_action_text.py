@@ -14,6 +14,9 @@ __all__ = ["ActionText"]
 
 _DECODER = json.JSONDecoder(strict=False)
 _CALLS = re.compile(r'\s*\{\s*"calls"\s*:')
+_AFTER = re.compile(r"\A\s*```|<\|[^<>|]*\|>\s*\Z")
+_FENCE = re.compile(r"\A\s*```[ \t]*\w*[ \t]*\r?\n(?=\s*\{)")
+_END = re.compile(r'"?\s*\}?\s*(```)?\s*\Z')
 _ANSWER = re.compile(r'\s*\{\s*"answer"\s*:\s*')
 
 
@@ -46,16 +49,19 @@ class ActionText:
         """
         written = "".join(self._pieces)
         self._pieces.clear()
-        text = strip_thinking(written)
+        # Without a grammar, some models put a fence around their JSON, and text after it.
+        text = _FENCE.sub("", strip_thinking(written))
         try:
+            text = text.strip()
             action, end = _DECODER.raw_decode(text)
         except (ValueError, RecursionError):
             return self._incomplete(written, text, truncated)
-        if isinstance(action, dict) and not text[end:].strip():
-            if isinstance(action.get("calls"), list):
-                self.calls = [read_call(_dumped(call), index) for index, call in enumerate(action["calls"])]
-                return list(self.calls)
-            if "answer" in action:
+        if isinstance(action, dict):
+            calls, rest = action.get("calls"), _AFTER.sub("", text[end:]).strip()
+            if isinstance(calls, list) and (calls or "answer" not in action):
+                self.calls = [read_call(_dumped(call), index) for index, call in enumerate(calls)]
+                return [*self.calls, rest] if rest else list(self.calls)
+            if "answer" in action and not rest:
                 answer = action["answer"]
                 return [answer if isinstance(answer, str) else _dumped(answer)]
         return self._tagged(written, truncated)
@@ -81,15 +87,18 @@ class ActionText:
 
 
 def _said(text: str) -> str:
-    """What there is of a JSON string that was cut off."""
+    """What there is of a JSON string that was cut off, or is wrong: its quotes are not escaped, say."""
     for end in range(len(text), max(0, len(text) - 12), -1):
+        rest = text[end:]
+        if rest and not rest.startswith("\\") and _END.fullmatch(rest) is None:
+            continue  # neither in the middle of an escape, nor after the end of the string
         try:
             said: Any = json.loads(f'{text[:end]}"', strict=False)
         except ValueError:
-            continue  # in the middle of an escape
+            continue
         if isinstance(said, str):
             return said
-    return ""
+    return _END.sub("", text[1:])
 
 
 def _dumped(value: Any) -> str:
