@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from tests.conftest import ROOT, Colour
 from tests.unit.test_conversation import assistant, condensing, said, talk, user
 from tframex.agents import BasicAgent, Conversation
-from tframex.errors import OutputError
+from tframex.errors import ConfigurationError, OutputError
 from tframex.files import LineFile
 from tframex.model import VLLMModel
 from tframex.testing import FakeVLLM, ScriptedModel
@@ -259,3 +260,35 @@ def test_a_process_that_is_killed_anywhere_loses_at_most_the_turn_it_was_in(tmp_
             said_by_all = len(turns)
         # No prompt was paid twice, but for those that were killed.
         assert said_by_all > 20
+
+
+def test_a_conversation_whose_file_is_closed_says_so_before_anything_is_asked(colour: Colour, tmp_path: Path) -> None:
+    path = tmp_path / "talk.jsonl"
+
+    async def body() -> None:
+        conversation = talk(colour, BasicAgent("clerk", VLLMModel("fake", server.url, "k")), path)
+        await conversation.say("one")
+        conversation.close()
+        for change in (lambda: conversation.say("two"), conversation.undo, conversation.clear):
+            with pytest.raises(ConfigurationError, match="is closed; nothing was sent"):
+                await change()
+        assert len(server.completions()) == 1
+
+    with FakeVLLM(said) as server:
+        colour.run(body)
+    assert len(records(path)) == 2
+
+
+def test_a_file_that_is_closed_in_the_middle_of_a_turn_is_not_written(tmp_path: Path) -> None:
+    """Another process may have it."""
+    path = tmp_path / "talk.jsonl"
+
+    async def body() -> None:
+        conversation = Conversation(agent(), path)
+        with pytest.raises(OutputError, match="was closed before this was saved"):
+            async for _ in conversation.stream("one"):
+                conversation.close()
+        assert [message["role"] for message in conversation.messages] == ["user", "assistant"]
+
+    anyio.run(body)
+    assert len(records(path)) == 1

@@ -39,6 +39,7 @@ class ConversationFile:
         self.path = Path(path)
         self._pid = os.getpid()
         self._unsaved: list[str] = []
+        self._closed = False
         self.turns = Turns()
         with reported(self.path, "read"):
             begun = self.path.exists() and self.path.stat().st_size > 0
@@ -107,6 +108,8 @@ class ConversationFile:
             )
         first, *rest = record.items()
         self._unsaved.append(_line(dict([first, ("time", _now()), *rest])))
+        if self._closed:
+            raise OutputError(f"the conversation in {self.path} was closed before this was saved", path=str(self.path))
         if self._file is None:
             self._file = LineFile(self.path)
         try:
@@ -120,6 +123,7 @@ class ConversationFile:
 
     def close(self) -> None:
         """Close the file, so that the conversation may be continued elsewhere."""
+        self._closed = True
         if self._file is not None:
             self._file.close()
 

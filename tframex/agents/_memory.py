@@ -38,6 +38,7 @@ class Memory:
         self._file = None if path is None else ConversationFile(path, agent.agent_id)
         self.turns = Turns() if self._file is None else self._file.turns
         self._floor = Floor()
+        self._closed = False
 
     async def keep(self, record: dict[str, Any]) -> None:
         """Change what was said, and save the change; in memory it is made in any case.
@@ -69,14 +70,24 @@ class Memory:
         yield RunFinished(None)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, after which nothing can be said."""
         if self._file is not None:
+            self._closed = True
             self._file.close()
 
     # -- turns -----------------------------------------------------------------------------------------------------------
 
     async def held(self, turn: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
-        """The events of a turn, while no other one may begin."""
+        """The events of a turn, while no other one may begin.
+
+        Raises:
+            ConfigurationError: Another one is not over, or the file is closed.
+        """
+        if self._closed:
+            assert self._file is not None
+            raise ConfigurationError(
+                f"the conversation in {self._file.path} is closed; nothing was sent. Open it with another Conversation."
+            )
         await self._floor.take(turn)
         finished = False
         try:
