@@ -28,6 +28,7 @@ from tframex.errors import (
 )
 from tframex.events import (
     CallStarted,
+    OutputPiece,
     RunFinished,
     StepFinished,
     TextPiece,
@@ -169,12 +170,60 @@ def test_an_answer_has_its_type_after_a_tool(colour: Colour, way: str) -> None:
     colour.run(body)
 
 
-def test_a_stream_of_a_typed_agent_ends_with_the_value(colour: Colour, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", SERVERS)
+def test_a_stream_of_a_typed_agent_shows_the_value_while_it_grows(colour: Colour, way: str) -> None:
     async def body() -> None:
-        with FakeVLLM(playing([CALL, Answer('{"city": "Bern", "degrees": 12}')])) as server:
+        with FakeVLLM(playing([CALL, Answer('{"city": "Bern", "degrees": 12}')]), **SERVERS[way]) as server:
             agent = agent_of(colour, server, output_type=Forecast)
             pieces = [piece async for piece in agent.stream(PROMPT)]
-        assert pieces == [Forecast(city="Bern", degrees=12)]
+            last = [event.value async for event in agent.events(PROMPT) if isinstance(event, OutputPiece)]
+            asked = [event async for event in agent.events(PROMPT, restart=True) if isinstance(event, OutputPiece)]
+        assert pieces[-2:] == [{"city": "Bern", "degrees": 12}, Forecast(city="Bern", degrees=12)]
+        # One JSON action shows only at its end what it is.
+        assert ({"city": "Bern"} in pieces) == (way != "action")
+        assert last == pieces[:-1]
+        assert asked == []
+
+    colour.run(body)
+
+
+def test_what_a_model_writes_before_a_call_is_no_value(colour: Colour) -> None:
+    before = Answer('I look: {"city": "Basel"}', calls=[("weather", {"city": "Bern"})])
+
+    async def body() -> None:
+        with FakeVLLM(playing([before, Answer('{"city": "Bern", "degrees": 12}')])) as server:
+            agent = agent_of(colour, server, output_type=Forecast)
+            events = [event async for event in agent.events(PROMPT)]
+        assert {event.step for event in events if isinstance(event, OutputPiece)} == {"2"}
+
+    colour.run(body)
+
+
+@pytest.mark.parametrize("way", ["native", "openai"])
+def test_a_value_starts_over_with_an_answer_that_broke_off(colour: Colour, way: str) -> None:
+    async def body() -> None:
+        said = Answer('{"city": "Bern", "degrees": 12}')
+        with FakeVLLM(playing([CALL, said]), faults=[None, Fault.end(1300)], **SERVERS[way]) as server:
+            agent = agent_of(colour, server, output_type=Forecast)
+            pieces = [piece async for piece in agent.stream(PROMPT)]
+            assert len(server.completions()) == 3
+        begun = [piece for piece in pieces[:-1] if piece == {}]
+        assert len(begun) == 2
+        assert pieces[-1] == Forecast(city="Bern", degrees=12)
+
+    colour.run(body)
+
+
+def test_an_item_of_a_wrong_type_ends_the_growth_and_is_corrected(colour: Colour) -> None:
+    wrong = Answer('{"value": [{"city": 7, "degrees": "x"}, {"city": "Bern", "degrees": 12}]}')
+    right = Answer('{"value": [{"city": "Bern", "degrees": 12}]}')
+
+    async def body() -> None:
+        with FakeVLLM(playing([wrong, right])) as server:
+            agent = agent_of(colour, server, output_type=list[Forecast])
+            pieces = [piece async for piece in agent.stream(PROMPT)]
+        assert pieces[-1] == [Forecast(city="Bern", degrees=12)]
+        assert all(not piece or piece == pieces[-1] for piece in pieces)
 
     colour.run(body)
 

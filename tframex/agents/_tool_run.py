@@ -36,8 +36,7 @@ class ToolRun:
     Args:
         agent_id: For error messages.
         model: The model.
-        tools: The tools.
-        definitions: Their definitions.
+        tools, definitions: The tools, and as the API has them.
         history: The conversation; the prompt is its last message.
         prompt: The question, for whoever reads a long result.
         limits: What the run may take.
@@ -47,6 +46,7 @@ class ToolRun:
         deps: What the tools get.
         reader: Reads results that are too long, or None.
         restart: Whether an answer that breaks off may start over.
+        shown: Whether answers are shown while they grow.
         options: Options of the model.
         recorder: Where answers and calls are written down.
     """
@@ -64,6 +64,7 @@ class ToolRun:
     deps: Any
     reader: Reader | None
     restart: bool
+    shown: bool
     options: dict[str, Any]
     recorder: CallRecorder = field(default_factory=CallRecorder)
 
@@ -115,6 +116,7 @@ class ToolRun:
                 choice=choice,
                 output=self.output,
                 restart=self.restart,
+                shown=self.shown,
                 room=room,
                 certain=certain,
                 **self.options,

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from tframex._checks import check_count
 from tframex._types import Message, Messages
+from tframex.agents._output_pieces import with_output_pieces
 from tframex.agents._tool_history import ToolHistory
 from tframex.agents._tool_limits import Limits
 from tframex.agents._tool_results import Reader
@@ -88,6 +89,7 @@ class ToolAgent(BaseAgent):
         prompt: str,
         *,
         restart: bool = False,
+        shown: bool | None = None,
         history: list[Message] | None = None,
         deps: Any = None,
         output_type: Any = None,
@@ -105,6 +107,8 @@ class ToolAgent(BaseAgent):
             prompt: What to do.
             restart: An answer that breaks off and cannot be continued may start over. The pieces received until then are
                 void, which `CallRetried.dropped` reports. For callers that do not show the pieces.
+            shown: Whether answers are shown while they grow: their pieces come as the endpoint sends them, and with
+                `output_type` there is an `OutputPiece` whenever the value has grown. Unless it is given: without `restart`.
             history: The conversation before the prompt, as the Chat Completions API has it. What happens is added to it,
                 and it can be sent again at any time, also after an error or when the run was cancelled.
             deps: What the tools get as `ToolContext.deps`.
@@ -133,6 +137,8 @@ class ToolAgent(BaseAgent):
         check_prompt(prompt)
         retries = options.pop("max_output_retries", self.max_output_retries)
         check_count("max_output_retries", retries, least=0)
+        shown = not restart if shown is None else shown
+        output: Output[Any] | None = None if kind is None else Output.of(kind)
         asked = [*history, {"role": "user", "content": prompt}] if history else prompt
         async with CallRecorder() if checkpoint is None else RunJournal(checkpoint, self.agent_id, asked) as recorder:
             conversation = ToolHistory(self.system_prompt, [] if history is None else history)
@@ -145,16 +151,20 @@ class ToolAgent(BaseAgent):
                 history=conversation,
                 prompt=prompt,
                 limits=self.limits,
-                output=None if kind is None else Output.of(kind),
+                output=output,
                 max_output_retries=retries,
                 choices=(tool_choice,) if isinstance(tool_choice, str) else tuple(tool_choice),
                 deps=deps,
                 reader=self.reader,
                 restart=restart,
+                shown=shown,
                 options=options,
                 recorder=recorder,
             )
-            async with Closing(run.events()) as events:
+            happening = run.events()
+            if shown and output is not None:
+                happening = with_output_pieces(happening, output)
+            async with Closing(happening) as events:
                 async for event in events:
                     yield event
 
@@ -200,10 +210,11 @@ class ToolAgent(BaseAgent):
         return await self._result(self.events(prompt, restart=True, output_type=output_type, **options))
 
     async def stream(self, prompt: str, *, output_type: Any = None, **options: Any) -> AsyncGenerator[Any, None]:
-        """The text of the answer, or its value, when it is complete.
+        """The text of the answer when it is complete; or what has arrived of its value, and at last the value.
 
         Only the end of an answer shows that no call follows: until then its text may be what the model writes before one.
-        `events` has the pieces as they arrive.
+        `events` has the pieces as they arrive. A value grows as in `BasicAgent.stream` where the text of the answer is its
+        JSON; on a server whose answers are one JSON action (llama.cpp) it is shown when it is complete.
 
         Args:
             prompt: What to do.
@@ -227,6 +238,8 @@ class ToolAgent(BaseAgent):
 
     async def _answer_events(self, prompt: str, **options: Any) -> AsyncGenerator[Event, None]:
         """The events, with the text of the final answer alone, in one piece."""
+        if self._kind(options.get("output_type")) is not None:
+            options.setdefault("shown", True)
         async with Closing(self.events(prompt, restart=True, **options)) as events:
             async for event in events:
                 if isinstance(event, RunFinished) and event.result.text:

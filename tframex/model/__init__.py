@@ -3,6 +3,7 @@
 from tframex.completion import Choice, Completion, Delta, Timings, ToolCall, Usage
 from tframex.exchange import ModelEntry
 from tframex.model._call_record import CallRecord, record_calls, total_usage
+from tframex.model._output_growth import OutputGrowth
 from tframex.model._output_schema import SentSchema, sent_schema
 from tframex.model._partial_answer import PartialAnswer, can_continue, stream_from
 from tframex.model._typed_call import typed_call, typed_events
@@ -22,6 +23,7 @@ __all__ = [
     "EndpointCounter",
     "ModelEntry",
     "Output",
+    "OutputGrowth",
     "PartialAnswer",
     "SentSchema",
     "Timings",

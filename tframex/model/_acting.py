@@ -38,6 +38,7 @@ async def act(
     options: dict[str, Any],
     *,
     restart: bool,
+    shown: bool,
     room: int,
     certain: bool,
 ) -> AsyncGenerator[Event, None]:
@@ -50,7 +51,7 @@ async def act(
         ready = await fitted(model, plan.messages, plan.options, room=room, certain=certain)
         answer = _Answer(plan, asked)
         try:
-            async with Closing(model.events(plan.messages, restart=restart, **ready)) as events:
+            async with Closing(_happening(model, plan.messages, ready, restart=restart, shown=shown)) as events:
                 async for event in events:
                     if isinstance(event, CallStarted):
                         if not started:
@@ -82,6 +83,21 @@ async def act(
         await _observe(model, plan, completion)
         yield RunFinished(completion)
         return
+
+
+def _happening(
+    model: BaseModel, messages: Messages, options: dict[str, Any], *, restart: bool, shown: bool
+) -> AsyncGenerator[Event, None]:
+    if shown and restart:
+        return _one_by_one(model._batches(messages, options, restart=True, shown=True, validated=False))
+    return model.events(messages, restart=restart, **options)
+
+
+async def _one_by_one(batches: AsyncGenerator[list[Event], None]) -> AsyncGenerator[Event, None]:
+    async with Closing(batches) as happened:
+        async for events in happened:
+            for event in events:
+                yield event
 
 
 async def _observe(model: BaseModel, plan: Plan, completion: Completion) -> None:

@@ -51,6 +51,7 @@ class ActingModel:
         choice: str = "auto",
         output: Output[Any] | None = None,
         restart: bool = False,
+        shown: bool | None = None,
         room: int = 1,
         certain: bool = False,
         **options: Any,
@@ -72,6 +73,8 @@ class ActingModel:
             output: The type of an answer that is not calls; the endpoint is asked to keep to it. Validate it all the same.
             restart: As for `events`. In any case, an endpoint that ignores `choice` is asked again in another way: the
                 pieces until then are void, as `CallRetried.dropped` reports.
+            shown: Whether the pieces arrive as the endpoint sends them, or joined, which costs less. Unless it is given:
+                as it sends them, without `restart`.
             room: Tokens that must be left for the answer.
             certain: Where the endpoint does not count tokens, refuse a prompt that might leave less, instead of one that
                 probably does.
@@ -89,7 +92,12 @@ class ActingModel:
         ladder = await self._ladder(options.get("model", model.model_id))
         if ladder.learns:
             options.setdefault("reasoning", "separate")
-        how: Any = {"restart": restart, "room": room, "certain": certain}
+        how: Any = {
+            "restart": restart,
+            "shown": not restart if shown is None else shown,
+            "room": room,
+            "certain": certain,
+        }
         async with Closing(act(model, ladder, messages, asked, options, **how)) as events:
             async for event in events:
                 yield event

@@ -204,14 +204,14 @@ class ExchangeModel(EndpointModel):
         yield completion
 
     async def _batches(
-        self, messages: Messages, options: dict[str, Any], *, restart: bool, shown: bool
+        self, messages: Messages, options: dict[str, Any], *, restart: bool, shown: bool, validated: bool = True
     ) -> AsyncGenerator[list[Event], None]:
         if type(self).events is not ExchangeModel.events:
             async with Closing(super()._batches(messages, options, restart=restart, shown=shown)) as batches:
                 async for events in batches:
                     yield events
             return
-        call = make_call(self, messages, options, restartable=restart, shown=shown, validated=True)
+        call = make_call(self, messages, options, restartable=restart, shown=shown, validated=validated)
         yield [CallStarted(model_id=self.model_id)]
         call.report()
         async with call.reading(await self._connector.get()) as arrivals:

@@ -173,9 +173,9 @@ class BaseModel(Abilities, ActingModel, ABC):
         await self.close_client()
 
     async def _batches(
-        self, messages: Messages, options: dict[str, Any], *, restart: bool, shown: bool
+        self, messages: Messages, options: dict[str, Any], *, restart: bool, shown: bool, validated: bool = True
     ) -> AsyncGenerator[list[Event], None]:
-        """What happens in a call, as lists of events; `shown`: while the answer grows."""
+        """What happens in a call, as lists of events; `shown`: while the answer grows; `validated`: when it is complete."""
         async with Closing(self.events(messages, restart=restart, **options)) as events:
             async for event in events:
                 yield [event]

@@ -151,6 +151,7 @@ class ToolAgent(BaseAgent):
         prompt: str,
         *,
         restart: bool = False,
+        shown: bool | None = None,
         history: list[Message] | None = None,
         deps: Any = None,
         output_type: Any = None,
@@ -158,8 +159,8 @@ class ToolAgent(BaseAgent):
         checkpoint: str | Path | None = None,
         **options: Any,
     ) -> Generator[Event, None, None]:
-        asked: Any = {"restart": restart, "history": history, "deps": deps, "output_type": output_type}
-        asked["checkpoint"] = checkpoint
+        asked: Any = {"restart": restart, "shown": shown, "history": history, "deps": deps, "checkpoint": checkpoint}
+        asked["output_type"] = output_type
         return _bridge.iterate(lambda: self._async.events(prompt, tool_choice=tool_choice, **asked, **options))
 
     @overload

@@ -141,11 +141,12 @@ class BaseModel(Facade):
         choice: str = "auto",
         output: Output[Any] | None = None,
         restart: bool = False,
+        shown: bool | None = None,
         room: int = 1,
         certain: bool = False,
         **options: Any,
     ) -> Generator[Event, None, None]:
-        asked: Any = {"tools": tools, "choice": choice, "output": output, "restart": restart}
+        asked: Any = {"tools": tools, "choice": choice, "output": output, "restart": restart, "shown": shown}
         return _bridge.iterate(lambda: self._async.act(messages, room=room, certain=certain, **asked, **options))
 
     @at_call
