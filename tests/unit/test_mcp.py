@@ -7,8 +7,10 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -490,3 +492,89 @@ def test_without_the_official_package_the_error_says_how_to_install_it(monkeypat
 def test_the_official_package_is_imported_when_it_is_used() -> None:
     code = "import sys, tframex.sync, tframex.tools; print([name for name in sys.modules if name.startswith('mcp')])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT).strip() == b"[]"
+
+
+class _Forgetful(BaseHTTPRequestHandler):
+    """Forgets its first session when it is asked for `forget` in the middle of `pay`."""
+
+    protocol_version = "HTTP/1.1"
+    paid: list[str]
+    paying: threading.Event
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        method, session = asked.get("method"), self.headers.get("Mcp-Session-Id", "")
+        name = asked.get("params", {}).get("name")
+        if "id" not in asked:
+            self._answer(202)
+        elif method == "initialize":
+            made = {
+                "protocolVersion": "2025-06-18",
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "f", "version": "1"},
+            }
+            self._answer(200, asked["id"], {"result": made}, session=os.urandom(4).hex())
+        elif method == "tools/list":
+            tools = [{"name": name, "inputSchema": {"type": "object", "properties": {}}} for name in ("pay", "forget")]
+            self._answer(200, asked["id"], {"result": {"tools": tools}})
+        elif name == "pay":
+            self.paid.append(session)
+            self.paying.set()
+            if len(self.paid) == 1:
+                # Until the client has gone.
+                self.rfile.read(1)
+                self.close_connection = True
+            else:
+                self._answer(200, asked["id"], {"result": {"content": []}})
+        elif name == "forget":
+            self.paying.wait(30)
+            if session == self.paid[0]:
+                self._answer(404)
+            else:
+                self._answer(200, asked["id"], {"result": {"content": []}})
+        else:
+            self._answer(200, asked["id"], {"error": {"code": -32601, "message": "Method not found"}})
+
+    def do_GET(self) -> None:
+        self._answer(405)
+
+    def do_DELETE(self) -> None:
+        self._answer(404)
+
+    def _answer(self, status: int, id_: Any = None, what: Any = None, session: str = "") -> None:
+        body = b"" if what is None else json.dumps({"jsonrpc": "2.0", "id": id_, **what}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        if body:
+            self.send_header("Content-Type", "application/json")
+        if session:
+            self.send_header("Mcp-Session-Id", session)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_call_in_the_middle_of_which_a_session_is_forgotten_is_not_sent_again(backend: str) -> None:
+    """Another call has found out that it is; this one has arrived, and may have taken effect."""
+    handler: Any = type("Handler", (_Forgetful,), {"paid": [], "paying": threading.Event()})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    serving.start()
+
+    async def main() -> None:
+        async with MCPTools(f"http://127.0.0.1:{server.server_port}/mcp") as tools:
+            calls = [ToolCall(0, "a", "pay", "{}"), ToolCall(1, "b", "forget", "{}")]
+            with pytest.raises(ToolError, match="it is unknown whether the call has taken effect"):
+                await tools.run(calls)
+            assert (await ask(tools, "forget")).failed is False
+
+    try:
+        anyio.run(main, backend=backend)
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+    assert len(handler.paid) == 1

@@ -40,6 +40,8 @@ class Session:
         ended: Whether it has ended, or is to end.
         stale: Whether the server has said that its tools have changed.
         answered: Whether it has answered a call.
+        in_flight: How many calls are in flight.
+        sent: How many calls have begun.
         cause: Why it has ended, if that is known.
         left: Set when its owner has left it.
     """
@@ -48,6 +50,7 @@ class Session:
         self.scope = anyio.CancelScope()
         self.client: Client | None = None
         self.begun = self.ended = self.stale = self.answered = False
+        self.in_flight = self.sent = 0
         self.cause: Exception | None = None
         self.left = anyio.Event()
         self._address = address
@@ -121,11 +124,11 @@ class Session:
         self.left.set()
 
     @property
-    def unsent(self) -> bool:
-        """Whether its last request cannot have arrived: the server was not there any more, or has forgotten the session."""
+    def unreachable(self) -> bool:
+        """Whether it has ended since the server was not there any more for its last request."""
         import httpx2
 
-        return self._status == 404 or isinstance(_first(self.cause), (httpx2.ConnectError, httpx2.ConnectTimeout))
+        return isinstance(_first(self.cause), (httpx2.ConnectError, httpx2.ConnectTimeout))
 
     def failure(self, again: bool) -> ToolServerError:
         """What is raised where the server cannot be started or reached, or has ended too often.

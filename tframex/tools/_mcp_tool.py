@@ -82,8 +82,8 @@ class _Call:
         session = await self._connection.session()
         try:
             return result_text(await self._sent(session), self._name)
-        except _EndedError:
-            if not (self._again or session.unsent):
+        except _EndedError as ended:
+            if not (self._again or ended.unsent):
                 raise self._uncertain(session) from session.cause
         # A new one, which cannot be begun without an answer a second time.
         session = await self._connection.session()
@@ -100,6 +100,10 @@ class _Call:
         assert session.client is not None
         session.trim()
         self._scope = anyio.CancelScope()
+        alone = not session.in_flight
+        session.in_flight += 1
+        session.sent += 1
+        number = session.sent
         meta: Any = {_KEY: self._context.key} if self._context.key else None
         try:
             with self._scope:
@@ -111,9 +115,13 @@ class _Call:
                 return result
         except MCPError as error:
             closed = error.code == CONNECTION_CLOSED and (session.ended or error.message == "Connection closed")
-            if closed or (error.code == INVALID_REQUEST and error.message == "Session terminated"):
+            # The answer to this call: the session is forgotten.
+            forgotten = error.code == INVALID_REQUEST and error.message == "Session terminated"
+            if closed or forgotten:
                 await self._connection.left(session)
-                raise _EndedError from error
+                # Where there are several, it is unknown which of them did not arrive.
+                alone = alone and session.sent == number
+                raise _EndedError(forgotten or (alone and session.unreachable)) from error
             session.answered = True
             kind = AskAgain if error.code == INVALID_PARAMS else ToolFailure
             raise kind(f"{self._name}: {error.message}") from error
@@ -123,6 +131,8 @@ class _Call:
             raise ToolFailure(
                 f"{self._name} was called, and its result is not of the form that its server describes"
             ) from error
+        finally:
+            session.in_flight -= 1
         raise ToolFailure(
             f"{self._name} did not answer within {self._timeout:g} seconds. Its server was told to stop; the call may "
             "still take effect."
@@ -145,4 +155,12 @@ class _Call:
 
 
 class _EndedError(Exception):
-    """The server has ended before it has answered."""
+    """The server has ended before it has answered.
+
+    Args:
+        unsent: Whether the call cannot have arrived.
+    """
+
+    def __init__(self, unsent: bool) -> None:
+        super().__init__(unsent)
+        self.unsent = unsent
