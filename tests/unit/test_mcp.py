@@ -28,6 +28,7 @@ from tframex.events import Event, ToolProgress
 from tframex.model import VLLMModel
 from tframex.testing import Answer, FakeVLLM
 from tframex.tools import MCPTools, ToolOutcome, Toolset, tool
+from tframex.tools._mcp_address import split_command
 
 SERVER = [sys.executable, str(ROOT / "tests" / "mcp_server.py")]
 SECRET = "sk-very-secret-0123456789"
@@ -492,6 +493,21 @@ def test_without_the_official_package_the_error_says_how_to_install_it(monkeypat
 def test_the_official_package_is_imported_when_it_is_used() -> None:
     code = "import sys, tframex.sync, tframex.tools; print([name for name in sys.modules if name.startswith('mcp')])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT).strip() == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "windows", "words"),
+    [
+        (
+            r'"C:\Program Files\node\npx.cmd" -y "a b" C:\x',
+            True,
+            [r"C:\Program Files\node\npx.cmd", "-y", "a b", r"C:\x"],
+        ),
+        (r"'a b' c\ d", False, ["a b", "c d"]),
+    ],
+)
+def test_a_command_is_split_as_its_system_does(command: str, windows: bool, words: list[str]) -> None:
+    assert split_command(command, windows=windows) == words
 
 
 class _Forgetful(BaseHTTPRequestHandler):

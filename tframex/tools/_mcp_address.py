@@ -17,6 +17,7 @@ __all__ = ["Address"]
 
 # An option of a command whose value is secret, and a URL with a password.
 _SECRET_OPTION = re.compile(r"--?[\w-]*(auth|key|token|secret|password|credential)[\w-]*", re.IGNORECASE)
+_QUOTED = re.compile(r"""(["']).*\1""", re.DOTALL)
 _LOGIN = re.compile(r"://[^/@\s]*@")
 
 
@@ -90,10 +91,25 @@ class Address:
         return f"Address({self.shown!r})"
 
 
+def split_command(command: str, *, windows: bool) -> list[str]:
+    """The words of a command.
+
+    Args:
+        command: The command.
+        windows: A backslash is a part of a path there, instead of what makes the next character literal.
+
+    Raises:
+        ValueError: A quote is not closed.
+    """
+    words = shlex.split(command, posix=not windows)
+    # Otherwise the quotes would be a part of the program's name, and of its arguments.
+    return [word[1:-1] if windows and _QUOTED.fullmatch(word) else word for word in words]
+
+
 def _words(server: object) -> tuple[str, ...]:
     if isinstance(server, str):
         try:
-            words = shlex.split(server, posix=os.name != "nt")
+            words = split_command(server, windows=os.name == "nt")
         except ValueError as exc:
             raise ConfigurationError(
                 f"the command of the MCP server cannot be read ({exc}); give its words as a list"
