@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -213,6 +214,26 @@ def test_what_is_no_exception_passes_through_as_it_is(colour: Colour, kind: type
         return "still here"
 
     assert everywhere(colour, body) == "still here"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_tool_that_awaits_something_cancelled_has_failed(number: int) -> None:
+    """The run is not cancelled: on Python 3.10, this is known of parallel calls alone."""
+
+    async def wait() -> None:
+        task = asyncio.ensure_future(anyio.sleep_forever())
+        await anyio.lowlevel.checkpoint()
+        task.cancel()
+        await task
+
+    async def quick() -> str:
+        return "done"
+
+    calls = [call("quick"), call("wait")][-number:]
+    if number == 1 and sys.version_info < (3, 11):
+        calls = [call("quick"), call("wait")]
+    with pytest.raises(ToolError, match="the tool wait ended the run: it raised CancelledError"):
+        anyio.run(lambda: Toolset([wait, quick]).run(calls))
 
 
 def test_cancelling_stops_all_tools(colour: Colour) -> None:

@@ -9,6 +9,7 @@ from tframex.tasks._limit import OF_MANY, Limit, Place
 from tframex.tasks._loop import LoopBound
 from tframex.tasks._progress import Progress, ProgressCallback
 from tframex.tasks._reports import Reports
+from tframex.tasks._running import is_cancelled
 from tframex.tasks._spawning import spawn
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "call_user",
     "emitted",
     "is_async",
+    "is_cancelled",
     "map_bounded",
     "spawn",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from typing import Any
 
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
-__all__ = ["is_running", "now", "running_loop", "task_id"]
+__all__ = ["is_cancelled", "is_running", "now", "running_loop", "task_id"]
 
 
 def running_loop() -> Any:
@@ -39,3 +40,17 @@ def task_id() -> int:
         if (task := asyncio.current_task()) is not None:
             return id(task)
     return anyio.get_current_task().id
+
+
+def is_cancelled() -> bool:
+    """Whether the running task is being cancelled: else a cancellation that arrives here is that of something it awaited.
+
+    Python 3.10 does not know how often a task was cancelled: there, every cancellation is taken for the task's.
+    """
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or not hasattr(task, "cancelling") or task.cancelling() > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from anyio.lowlevel import current_token
 from tframex.completion import ToolCall
 from tframex.errors import ToolError
 from tframex.events import Event, ToolProgress, ToolResult, ToolStarted
-from tframex.tasks import call_user
+from tframex.tasks import call_user, is_cancelled
 from tframex.tools._context import ToolContext
 from tframex.tools._decisions import approval_needed, uncertain
 from tframex.tools._failures import AskAgain, ToolFailure
@@ -155,6 +156,9 @@ class RunningCalls:
                 group.start_soon(work, position, item)
         if failures:
             raise failures[0]
+        for position, item in ready.items():
+            if position not in outcomes:
+                raise self._error(item, asyncio.CancelledError(), "it")
         return outcomes
 
     async def _one(self, item: _Ready) -> ToolOutcome:
@@ -171,7 +175,9 @@ class RunningCalls:
             outcome = ToolOutcome(call, text)
         except ToolFailure as told:
             outcome = ToolOutcome(call, str(told) or f"{call.name} has failed", failed=True)
-        except Exception as exc:
+        except (Exception, anyio.get_cancelled_exc_class()) as exc:
+            if not isinstance(exc, Exception) and is_cancelled():
+                raise
             with anyio.CancelScope(shield=True):
                 await self._recorder.broke(self._step, call, exc)
             raise self._error(item, exc, "it") from exc
@@ -203,7 +209,7 @@ class RunningCalls:
             self._limiter = anyio.CapacityLimiter(_THREADS)
         return self._limiter
 
-    def _error(self, item: _Ready, exc: Exception, what: str) -> ToolError:
+    def _error(self, item: _Ready, exc: BaseException, what: str) -> ToolError:
         return ToolError(
             f"the tool {item.tool.name} ended the run: {what} raised {type(exc).__name__}: {exc}. What the model should "
             "know and put right, raise as tframex.tools.AskAgain or ToolFailure.",
