@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT, USER, Colour
+from tframex.errors import OutputValidationError
 from tframex.model import VLLMModel
 from tframex.testing import Answer, FakeVLLM
 from tframex.text import RepetitionGuard
@@ -80,4 +81,16 @@ def test_reasoning_that_loops_is_stopped_and_one_of_several_answers_is_not(colou
             assert [choice.finish_reason for choice in both.choices] == ["length", "length"]
 
     with FakeVLLM(Answer("Yes.", "Well:\n" + LOOP * 400), context_window=20_000) as server:
+        colour.run(body)
+
+
+def test_a_typed_answer_that_loops_is_none(colour: Colour) -> None:
+    """Not even where what there is of it looks like one."""
+
+    async def body() -> None:
+        async with colour.make(VLLMModel("fake", server.url, "k", max_repeats=4)) as model:
+            with pytest.raises(OutputValidationError, match="only repeated itself"):
+                await model.call(USER, max_tokens=4000, output_type=list[int], max_output_retries=0)
+
+    with FakeVLLM("[7]\n" + LOOP * 400, context_window=20_000, delay=0.0005) as server:
         colour.run(body)

@@ -119,6 +119,11 @@ class TypedAnswer:
             raise self._hopeless(f"the answer was cut off at {request.limit(completion)}", text)
         if reason == "content_filter":
             raise self._hopeless("the answer was cut off by the endpoint's content filter", text)
+        if completion.truncated:
+            why = completion.warnings[0]
+            raise OutputValidationError(
+                f"the answer is not of type {self._output.name}: {why}", text=text, errors=[why]
+            )
         if self._wrong is not None:
             error = self._wrong
             raise OutputValidationError(error.args[0], text=text, errors=error.errors)
