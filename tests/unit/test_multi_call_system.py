@@ -86,7 +86,8 @@ def test_a_thousand_calls_in_bad_weather_bring_a_thousand_whole_files(tmp_path: 
     assert Counter(r.body["seed"] for r in begun) == dict.fromkeys(range(1, CALLS + 1), 1)
     assert weather.refused > 10
     if max_concurrency == 50:
-        assert server.peak_connections == 50
+        # Not the server's connections: it notices late that one has been closed whose answer was cut.
+        assert samples.peak == 50
     last = steps[-1]
     assert (last.done, last.total, last.failed, last.running, last.seconds_left) == (CALLS, CALLS, 0, 0, 0.0)
     assert last.tokens_per_second > 0

@@ -483,7 +483,7 @@ def test_seconds_are_a_limit_for_tools(colour: Colour) -> None:
         with FakeVLLM(playing([CALL, RAIN])) as server:
             history: list[Any] = []
             with pytest.raises(RunLimitError, match="max_seconds"):
-                await agent_of(colour, server, [weather], max_seconds=0.3).run(PROMPT, history=history)
+                await agent_of(colour, server, [weather], max_seconds=2).run(PROMPT, history=history)
         check_history(history)
         assert "stopped before it had ended" in history[-1]["content"]
 
