@@ -25,6 +25,8 @@ class CuttingProxy:
     def __init__(self, port: int, *, ids: bool = True) -> None:
         self.cuts: list[int] = []
         """After how many events the next answers are cut."""
+        self.resets = 0
+        """How many answers were cut. One that ends before its cut is not: a busy server puts several tokens in an event."""
         self.bodies: list[dict[str, Any]] = []
         """What completions and responses were asked for; nothing for a response that is retrieved."""
         self._upstream = port
@@ -114,6 +116,7 @@ class CuttingProxy:
                         # Let what was sent arrive before the reset destroys it.
                         await asyncio.sleep(0.02)
                         writer.transport.abort()
+                        self.resets += 1
                         return
                 writer.write(data)
                 await writer.drain()

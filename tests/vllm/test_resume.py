@@ -37,14 +37,18 @@ def test_cut_after_every_token_the_answer_is_the_same(
                 # The first answer tells what the endpoint can do.
                 complete = await model.call(question, **options)
                 # The first event has the role, and no text.
-                for events in range(2, TOKENS + 1, step):
+                places = range(2, TOKENS + 1, step)
+                for events in places:
                     proxy.bodies.clear()
                     proxy.cuts[:] = [events]
+                    before = proxy.resets
                     found = await model.call(question, **options)
                     assert found.text == complete.text, events
-                    assert (found.resumes, found.retries) == (1, 0), events
+                    assert (found.resumes, found.retries) == (proxy.resets - before, 0), events
                     assert found.finish_reason == complete.finish_reason
-                    assert_continued(proxy.bodies, ids=ids)
+                    if found.resumes:
+                        assert_continued(proxy.bodies, ids=ids)
+                assert proxy.resets > len(places) // 2
 
     colour.run(body)
 
