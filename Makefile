@@ -21,8 +21,9 @@ OFFICIAL := .venv/openai/$(if $(filter Windows_NT,$(OS)),Scripts,bin)/python
 demo: .venv/demo
 	$(RUN) examples/example.py --example 3
 
+# Most tests wait for a server or a child process: more of them run than there are cores.
 test: lint docs $(if $(TFRAMEX_VLLM),test-vllm)
-	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --cov --cov-report=term:skip-covered
+	$(RUN) -m pytest --numprocesses=4 --cov --cov-report=term:skip-covered
 
 # Each Python has an environment below .venv/pythons; ARGS are pytest's, such as ARGS="tests/unit/test_cli.py -k key".
 test-pythons:
