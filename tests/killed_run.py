@@ -99,7 +99,7 @@ def kill_at(number: int) -> None:
         put(journal, row)
         point()
 
-    Journal.put = counted  # type: ignore[method-assign,assignment]
+    Journal.put = counted  # type: ignore[method-assign,assignment] # it counts, and kills
 
 
 def kill() -> None:

@@ -154,8 +154,10 @@ async def grow(ctx: Context[Any, Any]) -> str:
     return "grown"
 
 
-# The package makes correct schemas only.
-server._tool_manager.get_tool("broken").parameters = {"type": "object", "properties": {"text": {"type": "words"}}}  # type: ignore[union-attr]
+# The package makes correct schemas only, and takes a wrong one nowhere.
+wrong = server._tool_manager.get_tool("broken")
+assert wrong is not None
+wrong.parameters = {"type": "object", "properties": {"text": {"type": "words"}}}
 
 
 def serve_http() -> None:

@@ -114,7 +114,7 @@ def test_a_piped_chat_ends_with_the_first_error() -> None:
     assert done.exit_code == 1
     assert "The conversation is as it was before this turn" in done.stderr
     with FakeVLLM(counting) as server:
-        done = tframex("chat", stdin=b"\xff\n", API_URL=server.url)  # type: ignore[arg-type]
+        done = tframex("chat", stdin=b"\xff\n", API_URL=server.url)  # type: ignore[arg-type] # bytes, as they may come
     assert done.exit_code == 2
     assert "standard input is not UTF-8" in done.stderr
 

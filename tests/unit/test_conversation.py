@@ -126,13 +126,13 @@ def test_a_user_s_own_agent_remembers_each_turn_once(colour: Colour, kind: Any, 
 
 def test_an_agent_that_would_forget_is_refused() -> None:
     class Forgetful(BaseAgent):
-        async def run(self, prompt: str) -> str:  # type: ignore[override]
+        async def run(self, prompt: str) -> str:  # type: ignore[override] # it takes no options
             return ""
 
     with pytest.raises(ConfigurationError, match=r"Forgetful.run\(\) cannot be given .* add \*\*options"):
         Conversation(Forgetful("f", ScriptedModel("x")))
     with pytest.raises(ConfigurationError, match="needs an agent, not ScriptedModel"):
-        Conversation(ScriptedModel("x"))  # type: ignore[arg-type]
+        Conversation(ScriptedModel("x"))  # type: ignore[arg-type] # refused
 
 
 def test_a_history_that_reaches_a_model_is_refused_with_its_reason(colour: Colour) -> None:

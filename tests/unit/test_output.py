@@ -255,7 +255,7 @@ def test_a_property_may_have_the_name_of_a_keyword() -> None:
         title: str
         default: int
         pattern: str
-        uniqueItems: bool  # noqa: N815
+        uniqueItems: bool  # noqa: N815 - a name that is a keyword of schemas
 
     assert list(Output(Odd).schema["properties"]) == ["title", "default", "pattern", "uniqueItems"]
     assert Output(Odd).notes == ()

@@ -477,7 +477,7 @@ def test_two_tools_of_the_same_name_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="two tools have the name 'pay'"):
         Toolset([pay, tool(name="pay")(call)])
     with pytest.raises(ConfigurationError, match="tools must be a list"):
-        Toolset(pay)  # type: ignore[arg-type]
+        Toolset(pay)  # type: ignore[arg-type] # refused
 
 
 def test_a_toolset_is_a_collection_of_tools() -> None:
@@ -514,7 +514,7 @@ def test_tools_within_tools_do_not_wait_for_each_other_s_threads() -> None:
         assert contents(_bridge.run(main)) == ["1"] * 50
 
 
-class anyio_limit:  # noqa: N801
+class anyio_limit:  # noqa: N801 - used as a function
     """Fewer threads for everything else on the bridge's loop."""
 
     def __init__(self, number: int) -> None:

@@ -74,7 +74,7 @@ class AgentModel(BaseModel):
         if window is None:
             return None
         messages, tools = self.agent._request("?", [])
-        own = await self.counter.measure(messages, tools) - await self.counter.measure([user("?")])
+        own = await self.counter.measure(messages, tools) - await self.counter.measure([_user("?")])
         return max(1, window - max(0, own) - (window // _FOR_RESULTS if tools else 0))
 
     def note_window(self, window: int) -> None:
@@ -181,7 +181,7 @@ class AgentModel(BaseModel):
         return repr(self.agent)
 
 
-def user(prompt: str) -> Message:
+def _user(prompt: str) -> Message:
     return {"role": "user", "content": prompt}
 
 

@@ -83,8 +83,8 @@ class TextReader(ResponseReader):
     convert = staticmethod(_convert)
     read_leniently = staticmethod(_read_leniently)
     what = "text completion"
-    decode_text = staticmethod(msgspec.json.Decoder(_TextChunk).decode)  # type: ignore[assignment]
-    decode_texts = staticmethod(msgspec.json.Decoder(_TextChunk).decode_lines)  # type: ignore[assignment]
+    decode_text = staticmethod(msgspec.json.Decoder(_TextChunk).decode)  # type: ignore[assignment] # of another API
+    decode_texts = staticmethod(msgspec.json.Decoder(_TextChunk).decode_lines)  # type: ignore[assignment] # of another API
 
 
 def reader_for(request: ChatRequest) -> type[ResponseReader]:

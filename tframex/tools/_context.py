@@ -37,7 +37,7 @@ class ToolContext(Generic[DepsT]):
         arguments: Its arguments, validated.
     """
 
-    deps: DepsT = None  # type: ignore[assignment]
+    deps: DepsT = None  # type: ignore[assignment] # none were given
     run_id: str = ""
     step: str = ""
     key: str = ""

@@ -26,7 +26,7 @@ def check_installed() -> None:
         ConfigurationError: It is not installed.
     """
     try:
-        import mcp  # noqa: F401
+        import mcp  # noqa: F401 - is it installed?
     except ImportError as exc:
         raise ConfigurationError(
             f'MCP needs the official package, which cannot be imported ({exc}): pip install "tframex[mcp]"'
