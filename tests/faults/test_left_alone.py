@@ -73,8 +73,6 @@ def test_what_arrived_under_tls_is_not_lost_with_the_connection(
                 with pytest.raises(StreamInterruptedError) as caught:
                     await read(model)
                 assert caught.value.partial == "".join(WORDS)
-        # Under TLS aiohttp ends a connection in later turns of the loop, and a loop of uvloop must not end before that.
-        await anyio.sleep(0.1)
 
     async def read(model: VLLMModel) -> str:
         if shown:

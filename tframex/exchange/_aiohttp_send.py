@@ -24,13 +24,14 @@ async def send(transport: Any, request: httpx2.Request) -> httpx2.Response:
         transport: The adapter.
         request: What to send.
     """
-    body = request.stream
-    if not isinstance(body, httpx2.ByteStream) or getattr(transport, "proxy", body) is not None:
-        return _response_of(await transport.handle_async_request(request))
     import aiohttp
 
     if not isinstance(transport.client, aiohttp.ClientSession):
         transport.client = transport.get_client()
+        _end_under_tls(transport.client.connector)
+    body = request.stream
+    if not isinstance(body, httpx2.ByteStream) or getattr(transport, "proxy", body) is not None:
+        return _response_of(await transport.handle_async_request(request))
     timeout = request.extensions.get("timeout", {})
     response = await transport.client.request(
         request.method,
@@ -50,6 +51,17 @@ async def send(transport: Any, request: httpx2.Request) -> httpx2.Response:
     return httpx2.Response(
         response.status, headers=response.raw_headers, stream=Stream(response), request=request, extensions=extensions
     )
+
+
+def _end_under_tls(connector: Any) -> None:
+    """Have the connections under TLS that are over closed within 2 s, and all of them with the connector.
+
+    TLS waits up to 30 s for the server's `close_notify`. A loop that ends before that warns on asyncio, and raises on
+    uvloop. aiohttp does this itself, but only on Pythons that would leave such connections open even longer.
+    """
+    if getattr(connector, "_cleanup_closed_disabled", False):
+        connector._cleanup_closed_disabled = False
+        connector._cleanup_closed()
 
 
 def _response_of(response: Any) -> httpx2.Response:
